@@ -1,0 +1,125 @@
+"""The protocol of everything that generates text or scores it, and the one helper that callers need.
+
+with local.LocalEngine(model) as engine:
+    for generation in generate(engine, requests):
+        ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from heedful.records import Generation, Message, RequirementSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 means no limit."""
+    seed: int = 0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    """The text ends before the first of these."""
+    n: int = 1
+    """How many answers to the one prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt and how to answer it; either `messages` or `prompt_ids` is given."""
+
+    id: str
+    messages: tuple[Message, ...] = ()
+    prompt_ids: tuple[int, ...] = ()
+    sampling: Sampling = Sampling()
+    requirements: tuple[RequirementSpec, ...] = ()
+    adapter: str | None = None
+    control: Mapping[str, Any] = field(default_factory=dict)
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A piece of an answer as it comes; the last one of an answer carries its `generation`."""
+
+    index: int
+    """Which of the request's `n` answers."""
+    text: str
+    generation: Generation | None = None
+
+
+class Handle(Protocol):
+    """A request under way."""
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events as they come, of all `n` answers."""
+
+    def result(self) -> tuple[Generation, ...]:
+        """Wait for all `n` answers, ordered by index."""
+
+    def cancel(self) -> None:
+        """Stop generating; answers end as they are, with finish reason "cancelled"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """A prompt and a given continuation whose likelihood is wanted.
+
+    The continuation is scored as the assistant's whole answer: its tokens and the end of turn.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    continuation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreResult:
+    """Log-likelihood (natural logarithm) of a continuation given its prompt."""
+
+    id: str
+    logprob: float
+    """Sum over the continuation's tokens, end of turn included."""
+    num_tokens: int
+    num_bytes: int
+    """UTF-8 length of the continuation, for comparisons between tokenizers."""
+
+
+class Engine(Protocol):
+    """Generates and scores. Engines are made by their own constructors and closed by `close`."""
+
+    @property
+    def identity(self) -> str:
+        """Says which weights and which arithmetic answer: equal identities may share cached answers."""
+
+    @property
+    def preferred_batch(self) -> int:
+        """How many requests are worth submitting together."""
+
+    def submit(self, request: Request) -> Handle:
+        """Queue a request; raises a UserError at once when it cannot be answered as asked."""
+
+    def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
+        """Scores in the order of `items`."""
+
+    def close(self) -> None:
+        """Release what the engine holds; requests under way are cancelled."""
+
+
+def generate(engine: Engine, requests: Iterable[Request]) -> Iterator[Generation]:
+    """Answers in request order (the `n` answers of one request by index), a batch in flight at a time.
+
+    Batches are cut by position alone, never by timing: the same requests meet in the same batches on every run.
+    """
+    pending = iter(requests)
+    while batch := list(islice(pending, engine.preferred_batch)):
+        handles = [engine.submit(request) for request in batch]
+        for handle in handles:
+            yield from handle.result()
