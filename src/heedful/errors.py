@@ -6,9 +6,9 @@ HeedfulError                       anything that Heedful itself reports; the com
 |   |-- InputError                 a file, a row or a field that cannot be read as what it should be
 |   |-- ProjectError               no project here, a project in use, a stage asked for that does not exist
 |   |-- ModelError                 a model that is not installed, not found, or not what was expected
-|   |   `-- TemplateMismatch       the chat template differs from the one that the checkpoint was trained with
+|   |   `-- TemplateMismatchError       the chat template differs from the one that the checkpoint was trained with
 |   |-- RequirementError           a requirement that cannot be parsed, or that contradicts another one
-|   `-- NothingToTrain             the token ledger says that training would teach nothing
+|   `-- NothingToTrainError             the token ledger says that training would teach nothing
 `-- RunError                       it failed otherwise: exit 1
     |-- StorageError               disk full, no permission, a damaged artefact
     |-- EngineError                generation or scoring failed, after what could be retried was retried
@@ -44,7 +44,7 @@ class ModelError(UserError):
     """A model that is not installed, not found, or not what was expected."""
 
 
-class TemplateMismatch(ModelError):
+class TemplateMismatchError(ModelError):
     """The chat template differs from the one that the checkpoint was trained with."""
 
 
@@ -52,7 +52,7 @@ class RequirementError(UserError):
     """A requirement that cannot be parsed, or that contradicts another one."""
 
 
-class NothingToTrain(UserError):
+class NothingToTrainError(UserError):
     """The token ledger says that training would teach nothing, or would never teach the model to stop."""
 
 
