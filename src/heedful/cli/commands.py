@@ -1,0 +1,132 @@
+"""Commands about a whole project: `init`, `run`, `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption, command_line, opened
+
+if TYPE_CHECKING:
+    from heedful.pipeline.run import StageOutcome
+    from heedful.project.folder import Project
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("init")(init)
+    app.command("run")(run)
+    app.command("demo")(demo)
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to make; it may exist, but hold no project.")
+    ],
+) -> None:
+    """Make a project: settings, seed tasks to replace by your own, a folder for documents."""
+    from heedful.starter.create import create_project
+
+    created = create_project(folder)
+    typer.echo(
+        f"Made {created.root}: heedful.toml (settings), seeds.jsonl (examples), documents/ (your texts).\n"
+        f"Next: put your own texts into documents/ and your own examples into seeds.jsonl, then `heedful run --project {folder}`."
+    )
+
+
+def run(
+    context: typer.Context,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build what is stale, stage by stage; killed, the same command continues."""
+    session: Session = context.obj
+    run_project(session, project, overrides, until=until, as_json=as_json)
+
+
+def run_project(session: Session, folder: Path, overrides: list[str], *, until: str | None, as_json: bool) -> None:
+    """What `run` and the single stages do on a project."""
+    from heedful.pipeline.run import run as run_stages
+
+    project, settings = opened(folder, overrides)
+    outcomes = run_stages(project, settings, session.watcher, until=until, purpose=command_line())
+    session.show(_summary(project, outcomes), _outcomes_json(outcomes), as_json=as_json)
+
+
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to make the project.")] = Path("demo"),
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """The whole loop on the starter project: construct, curate, tune, evaluate, report."""
+    from heedful.pipeline.run import run as run_stages
+    from heedful.project.folder import SETTINGS_FILE
+    from heedful.starter.create import create_project
+
+    session: Session = context.obj
+    if not (folder / SETTINGS_FILE).is_file():
+        create_project(folder)
+    project, settings = opened(folder, overrides)
+    outcomes = run_stages(project, settings, session.watcher, purpose=command_line())
+    text = f"{_summary(project, outcomes)}\n\n{_what_happened(folder, outcomes)}"
+    session.show(text, _outcomes_json(outcomes), as_json=as_json)
+
+
+def _summary(project: Project, outcomes: list[StageOutcome]) -> str:
+    from heedful.cli.watching import duration
+
+    if not any(outcome.built for outcome in outcomes):
+        return f"Nothing to do: all {len(outcomes)} stages of {project.root} are up to date."
+    lines = [f"{project.root}"]
+    for outcome in outcomes:
+        state = f"built in {duration(outcome.manifest.seconds)}" if outcome.built else "up to date"
+        lines.append(f"  {outcome.manifest.stage:<10} {state:<20} {outcome.manifest.summary}")
+    return "\n".join(lines)
+
+
+def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
+    """The end of the demo: what improved by how much, what did not, where everything is, what to do next."""
+    from heedful.evaluate import describe_results
+    from heedful.project.atomic import read_json
+
+    evaluated, tuned, curated = (
+        next(outcome for outcome in outcomes if outcome.manifest.stage == stage)
+        for stage in ("evaluate", "tune", "curate")
+    )
+    return "\n".join(
+        [
+            describe_results(read_json(evaluated.folder / "results.json")),
+            "",
+            "Where everything is",
+            f"  the report     {folder / 'report.html'}",
+            f"  the model      {tuned.folder / 'model'}  (a LoRA adapter that peft loads)",
+            f"  the data       {curated.folder / 'data.parquet'}",
+            f"  the answers    {evaluated.folder / 'answers.parquet'}",
+            "",
+            "What to do next",
+            f"  look at the report         open {folder / 'report.html'}",
+            f'  ask the tuned model        heedful generate --project {folder} "List three uses of a paper clip."',
+            f"  follow a row to its origin heedful inspect rows --project {folder}, then heedful inspect lineage ID --project {folder}",
+            "  build your own             heedful init my-assistant",
+        ]
+    )
+
+
+def _outcomes_json(outcomes: list[StageOutcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "stage": outcome.manifest.stage,
+            "built": outcome.built,
+            "folder": str(outcome.folder),
+            "content_hash": outcome.manifest.content_hash,
+            "counts": dict(outcome.manifest.counts),
+            "metrics": dict(outcome.manifest.metrics),
+            "seconds": outcome.manifest.seconds,
+        }
+        for outcome in outcomes
+    ]

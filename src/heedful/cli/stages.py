@@ -1,0 +1,171 @@
+"""One command per stage: inside a project they build up to that stage; given files, they work without a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heedful.cli.commands import run_project
+from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption, opened
+from heedful.errors import InputError
+
+Files = Annotated[
+    list[str] | None, typer.Argument(metavar="[FILE]...", help="Files, folders or globs; without them, the project's.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Where to write, when files are given.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("import")(import_)
+    app.command("construct")(construct)
+    app.command("curate")(curate)
+    app.command("tune")(tune)
+    app.command("evaluate")(evaluate)
+    app.command("generate")(generate)
+
+
+def import_(
+    context: typer.Context,
+    files: Files = None,
+    out: Out = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Read rows in any known format, say what was detected, write them as examples (.parquet or .jsonl)."""
+    session: Session = context.obj
+    if not files:
+        return run_project(session, project, overrides, until="import", as_json=as_json)
+    from heedful.pipeline.standalone import import_files
+
+    return _show(session, import_files(files, _required(out), overrides, session.watcher), as_json)
+
+
+def construct(
+    context: typer.Context,
+    files: Files = None,
+    seeds: Annotated[list[str], typer.Option("--seeds", metavar="FILE", help="Example rows to learn from.")] = [],  # noqa: B006
+    out: Out = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Make new examples from documents and seeds: exactly as many as asked for, or a clear statement why not."""
+    session: Session = context.obj
+    if not files:
+        return run_project(session, project, overrides, until="construct", as_json=as_json)
+    from heedful.pipeline.standalone import construct_files
+
+    return _show(session, construct_files(files, seeds, _required(out), overrides, session.watcher), as_json)
+
+
+def curate(
+    context: typer.Context,
+    files: Files = None,
+    out: Out = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Clean rows, drop bad ones and duplicates with reasons, split them without leaks."""
+    session: Session = context.obj
+    if not files:
+        return run_project(session, project, overrides, until="curate", as_json=as_json)
+    from heedful.pipeline.standalone import curate_files
+
+    return _show(session, curate_files(files, _required(out), overrides, session.watcher), as_json)
+
+
+def tune(
+    context: typer.Context,
+    files: Files = None,
+    out: Out = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Tune the model on the training split; loss on answers only; killed, it continues from its last checkpoint."""
+    session: Session = context.obj
+    if not files:
+        return run_project(session, project, overrides, until="tune", as_json=as_json)
+    from heedful.pipeline.standalone import tune_files
+
+    return _show(session, tune_files(files, _required(out), overrides, session.watcher), as_json)
+
+
+def evaluate(
+    context: typer.Context,
+    files: Files = None,
+    tuned: Annotated[
+        str | None, typer.Option("--tuned", metavar="MODEL", help="The model to judge, with files.")
+    ] = None,
+    out: Out = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Compare base and tuned model on rows that training never saw, with intervals."""
+    session: Session = context.obj
+    if not files:
+        return run_project(session, project, overrides, until="evaluate", as_json=as_json)
+    if tuned is None:
+        raise InputError(
+            "evaluating files needs --tuned MODEL, a folder or a model name; the base is the setting tune.model"
+        )
+    from heedful.pipeline.standalone import evaluate_files
+
+    return _show(session, evaluate_files(files, tuned, _required(out), overrides, session.watcher), as_json)
+
+
+def generate(
+    context: typer.Context,
+    instruction: Annotated[str, typer.Argument(help="What to do.")],
+    input: Annotated[str, typer.Option("--input", metavar="TEXT", help="What to do it with.")] = "",
+    model: Annotated[
+        str | None, typer.Option("--model", help="A model's name or folder; default: the project's tuned model.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="For temperatures above 0.")] = 0,
+    words: Annotated[str | None, typer.Option("--words", metavar="MIN:MAX", help="Required number of words.")] = None,
+    must: Annotated[list[str], typer.Option("--must", metavar="WORD", help="Must occur; may be repeated.")] = [],  # noqa: B006
+    forbid: Annotated[
+        list[str], typer.Option("--forbid", metavar="WORD", help="Must not occur; may be repeated.")
+    ] = [],  # noqa: B006
+    schema: Annotated[
+        Path | None, typer.Option("--schema", metavar="FILE", help="A JSON schema that the answer must fit.")
+    ] = None,
+    project: ProjectOption = HERE,
+    overrides: SetOption = [],  # noqa: B006  (typer copies it)
+    as_json: JsonOption = False,
+) -> None:
+    """Answer one instruction; requirements are said in the prompt and the answer is checked against them."""
+    from heedful.generate.engine import Sampling
+    from heedful.pipeline.answering import answer, requirements_from
+
+    session: Session = context.obj
+    name = model
+    if name is None:
+        from heedful.pipeline.run import graph_of
+
+        opened_project, settings = opened(project, overrides)
+        name = str(graph_of(opened_project, settings, session.watcher).folder("tune") / "model")
+    sampling = Sampling(temperature=temperature, seed=seed, max_tokens=max_tokens)
+    requirements = requirements_from(words=words, must=must, forbid=forbid, schema=schema)
+    result = answer(name, instruction, input, requirements, sampling, session.watcher)
+    session.show(result.text, result.as_dict(), as_json=as_json)
+    for line in result.complaints:
+        typer.echo(line, err=True)
+
+
+def _required(out: Path | None) -> Path:
+    if out is None:
+        raise InputError("files were given, so the result needs a place: add --out PATH")
+    return out
+
+
+def _show(session: Session, result: dict[str, Any], as_json: bool) -> None:
+    session.show(str(result.pop("text")), result, as_json=as_json)

@@ -1,0 +1,58 @@
+"""One run of a project: under its lock, stage by stage, with a report at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from heedful.pipeline.graph import Graph
+from heedful.pipeline.settings import HeedfulSettings
+from heedful.pipeline.stages import STAGES, forget_working_state, publish_report
+from heedful.project.artifacts import Manifest
+from heedful.project.atomic import remove_partials
+from heedful.project.folder import Project
+from heedful.project.locks import locked
+from heedful.project.progress import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutcome:
+    """What a run did about one stage."""
+
+    manifest: Manifest
+    folder: Path
+    built: bool
+    """False when the artefact was there already."""
+
+
+def graph_of(project: Project, settings: HeedfulSettings, watcher: Watcher) -> Graph:
+    """The stage graph over a project."""
+    return Graph(STAGES, project, settings, watcher)
+
+
+def run(
+    project: Project,
+    settings: HeedfulSettings,
+    watcher: Watcher,
+    *,
+    until: str | None = None,
+    purpose: str = "heedful run",
+) -> list[StageOutcome]:
+    """Build what is stale up to `until`. Raises ProjectError when another process works in this project."""
+    with locked(project.state, purpose=purpose):
+        remove_partials(project.root)
+        graph = graph_of(project, settings, watcher)
+        fresh = {item.stage.name: item.key for item in graph.plan(until=until) if item.manifest is not None}
+        outcomes = []
+        for item in graph.run(until=until):
+            assert item.manifest is not None
+            folder = graph.store.folder(item.stage.name, item.manifest.key)
+            built = fresh.get(item.stage.name) != item.key
+            outcomes.append(StageOutcome(item.manifest, folder, built))
+            if built:
+                watcher.say(f"{item.stage.name}: {item.manifest.summary}")
+            forget_working_state(project, item.manifest)
+            if item.stage.name == "evaluate" and (built or not project.report.is_file()):
+                publish_report(project, folder)
+                watcher.milestone("report.written")
+        return outcomes

@@ -1,0 +1,96 @@
+"""All settings of a project: the stages' own models joined, read from `heedful.toml` and `--set section.key=value`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field
+
+from heedful.construct.settings import ConstructSettings
+from heedful.curate.settings import CurateSettings
+from heedful.errors import SettingsError
+from heedful.evaluate.settings import EvaluateSettings
+from heedful.project.settings import Settings, parse_settings
+from heedful.sources.settings import ImportSettings
+from heedful.train.settings import TuneSettings
+
+
+class ProjectSettings(Settings):
+    """What concerns the project as a whole."""
+
+    name: str = "assistant"
+    """What the report and the model card call it."""
+    seed: int = Field(1, ge=0, lt=2**31)
+    """Every random choice flows from it."""
+
+
+class HeedfulSettings(Settings):
+    """The whole of `heedful.toml`: one table for each stage."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    project: ProjectSettings = ProjectSettings()
+    import_: ImportSettings = Field(ImportSettings(), alias="import")
+    construct: ConstructSettings = ConstructSettings()
+    curate: CurateSettings = CurateSettings()
+    tune: TuneSettings = TuneSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+
+def load_settings(path: Path, overrides: Iterable[str] = ()) -> HeedfulSettings:
+    """Read `heedful.toml` and lay `overrides` ("tune.epochs=3") over it; raises SettingsError naming file and key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}; strings need quotes, tables look like [tune]") from None
+    overrides = list(overrides)
+    where = str(path)
+    if not overrides:
+        return parse_settings(HeedfulSettings, values, where=where)
+    parse_settings(HeedfulSettings, values, where=where)
+    return parse_settings(HeedfulSettings, with_overrides(values, overrides), where="--set")
+
+
+def settings_from(overrides: Iterable[str]) -> HeedfulSettings:
+    """The defaults with `overrides` laid over them, for work on files outside a project."""
+    return parse_settings(HeedfulSettings, with_overrides({}, overrides), where="--set")
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `values` with "section.key=value" laid over it; a value is TOML, or else taken as text."""
+    result: dict[str, Any] = {
+        name: dict(table) if isinstance(table, Mapping) else table for name, table in values.items()
+    }
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        section, dot, key = path.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise SettingsError(f"--set {override!r}: expected section.key=value, for example --set tune.epochs=3")
+        table = result.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise SettingsError(f"--set {override!r}: {section!r} is not a table")
+        table[key] = _toml_value(text.strip())
+    return result
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def describe_settings(settings: HeedfulSettings) -> list[tuple[str, Any, Any, str]]:
+    """(section.key, value, default, meaning) of every setting, in order."""
+    rows = []
+    for name, info in HeedfulSettings.model_fields.items():
+        section: Settings = getattr(settings, name)
+        for key, field in type(section).model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            rows.append((f"{info.alias or name}.{key}", getattr(section, key), default, field.description or ""))
+    return rows

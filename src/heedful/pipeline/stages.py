@@ -1,0 +1,266 @@
+"""The stages of the loop, in order: what each reads, what it writes, and which files its artefact holds.
+
+    import     examples.parquet  documents.parquet  detected.txt
+    construct  examples.parquet  rejected.jsonl  statement.json
+    curate     data.parquet  dropped.parquet  funnel.json
+    tune       model/  ledger.json  history.json
+    evaluate   results.json  answers.parquet  scores.parquet  report.html
+
+Heavy libraries are imported when a stage is built, so that a run with nothing to do is quick to say so.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from heedful.pipeline.graph import Context, Stage
+from heedful.pipeline.settings import HeedfulSettings
+from heedful.project.artifacts import MANIFEST, Manifest, file_hash, versions
+from heedful.project.atomic import read_json, write_json
+from heedful.project.folder import Project
+from heedful.project.journal import Journal
+from heedful.project.settings import Settings
+
+PYTHON_DOCS = "python_docs"
+
+
+# -- import ----------------------------------------------------------------------------------------------------
+
+
+def _import(context: Context) -> None:
+    from heedful import records, sources
+
+    settings, root, folder = context.settings.import_, context.project.root, context.draft.folder
+    read = sources.read_records([_inside(root, name) for name in settings.seeds], on_error=settings.on_error)
+    documents, reports = [], list(read.report)
+    for name in settings.documents:
+        if name == PYTHON_DOCS:
+            documents.extend(sources.python_docs())
+        else:
+            found, document_reports = sources.read_documents(_inside(root, name))
+            documents.extend(found)
+            reports.extend(document_reports)
+    detected = "\n".join(report.describe() for report in reports)
+    context.watcher.say(detected)
+    (folder / "detected.txt").write_text(detected + "\n", encoding="utf-8")
+    records.write_examples(folder / "examples.parquet", read.examples)
+    records.write_documents(folder / "documents.parquet", documents)
+    context.draft.counts.update(examples=len(read.examples), documents=len(documents))
+    context.draft.summary = f"{len(read.examples)} examples, {len(documents)} documents"
+
+
+def _import_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
+    outside: dict[str, str] = {}
+    for name in (*settings.import_.seeds, *settings.import_.documents):
+        if name == PYTHON_DOCS:
+            outside[name] = f"{platform.python_implementation()} {platform.python_version()}"
+        else:
+            outside.update({f"file {path.name} of {name}": file_hash(path) for path in _files(project.root, name)})
+    return outside
+
+
+def _inside(root: Path, name: str) -> str:
+    """Names in the settings are relative to the project; remote ones are left as they are."""
+    return name if "://" in name else str(root / name)
+
+
+def _files(root: Path, name: str) -> Iterator[Path]:
+    """The files behind a setting. Remote ones cannot be hashed without fetching them: their name stands for them."""
+    if "://" in name:
+        return
+    path = root / name
+    if path.is_dir():
+        yield from sorted(found for found in path.rglob("*") if found.is_file())
+    elif path.is_file():
+        yield path
+    else:
+        parent = Path(path.anchor) if path.is_absolute() else Path()
+        yield from sorted(found for found in parent.glob(str(path.relative_to(parent))) if found.is_file())
+
+
+# -- construct -------------------------------------------------------------------------------------------------
+
+
+def _construct(context: Context) -> None:
+    from heedful.construct import construct
+    from heedful.pipeline.engines import open_engine
+    from heedful.records import read_documents, read_examples, write_examples
+
+    settings = context.settings.construct
+    with (
+        Journal(context.project.journal("construct", context.key), context.watcher) as journal,
+        open_engine(settings.model, context.project.request_cache, context.watcher) as engine,
+    ):
+        result = construct(
+            read_documents(context.inputs["import"] / "documents.parquet"),
+            read_examples(context.inputs["import"] / "examples.parquet"),
+            settings,
+            engine=engine,
+            journal=journal,
+            seed=context.seed,
+            watcher=context.watcher,
+        )
+    folder = context.draft.folder
+    write_examples(folder / "examples.parquet", result.examples)
+    _write_json_lines(folder / "rejected.jsonl", (rejection.as_dict() for rejection in result.rejections))
+    write_json(folder / "statement.json", result.statement)
+    context.watcher.say(result.statement["text"])
+    context.draft.counts.update(accepted=len(result.examples), rejected=len(result.rejections))
+    context.draft.summary = (
+        f"{len(result.examples)} of {settings.count} examples made, {len(result.rejections)} candidates rejected"
+    )
+
+
+def _construct_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
+    from heedful.pipeline.engines import identity
+
+    return {"model": identity(settings.construct.model)}
+
+
+# -- curate ----------------------------------------------------------------------------------------------------
+
+
+def _curate(context: Context) -> None:
+    from heedful.curate import curate, describe_funnel
+    from heedful.records import read_examples, write_examples
+
+    rows = [
+        row for stage in ("import", "construct") for row in read_examples(context.inputs[stage] / "examples.parquet")
+    ]
+    result = curate(rows, context.settings.curate, seed=context.seed, watcher=context.watcher)
+    folder = context.draft.folder
+    write_examples(folder / "data.parquet", result.kept)
+    write_examples(
+        folder / "dropped.parquet", [row.with_meta(dropped_because=reason) for row, reason in result.dropped]
+    )
+    write_json(folder / "funnel.json", result.funnel)
+    context.watcher.say(describe_funnel(result.funnel))
+    splits = result.funnel["splits"]
+    context.draft.counts.update(kept=len(result.kept), dropped=len(result.dropped), **splits)
+    shares = ", ".join(f"{name} {number}" for name, number in splits.items())
+    context.draft.summary = f"{len(result.kept)} rows kept, {len(result.dropped)} dropped; {shares}"
+
+
+# -- tune ------------------------------------------------------------------------------------------------------
+
+
+def _tune(context: Context) -> None:
+    from heedful.records import read_examples
+    from heedful.train import tune
+
+    folder = context.draft.folder
+    result = tune(
+        read_examples(context.inputs["curate"] / "data.parquet"),
+        context.settings.tune,
+        out=folder,
+        checkpoints=context.project.checkpoints("tune", context.key),
+        seed=context.seed,
+        watcher=context.watcher,
+    )
+    context.draft.counts.update(steps=result.num_steps, best_step=result.best_step)
+    context.draft.metrics.update(best_validation_loss=result.best_validation_loss)
+    context.draft.summary = (
+        f"{result.num_steps} steps; best validation loss {result.best_validation_loss:.3f} at step {result.best_step}"
+    )
+
+
+def _tune_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
+    from heedful.pipeline.engines import identity
+
+    return {"model": identity(settings.tune.model)}
+
+
+# -- evaluate --------------------------------------------------------------------------------------------------
+
+
+def _evaluate(context: Context) -> None:
+    from heedful.evaluate import describe_results, evaluate
+    from heedful.pipeline.engines import open_engine
+    from heedful.records import read_examples
+
+    cache, watcher = context.project.request_cache, context.watcher
+    rows = read_examples(context.inputs["curate"] / "data.parquet")
+    with (
+        open_engine(context.settings.tune.model, cache, watcher) as base,
+        open_engine(str(context.inputs["tune"] / "model"), cache, watcher) as tuned,
+    ):
+        results = evaluate(
+            [row for row in rows if row.split == "test"],
+            [row for row in rows if row.split == "train"],
+            {"base": base, "tuned": tuned},
+            context.settings.evaluate,
+            out=context.draft.folder,
+            seed=context.seed,
+            watcher=watcher,
+        )
+    _write_report(context, results)
+    watcher.say(describe_results(results))
+    context.draft.counts.update(items=results["meta"]["n"])
+    context.draft.metrics.update({name: metric["difference"] for name, metric in results["overall"].items()})
+    context.draft.summary = f"{results['meta']['n']} test rows answered by base and tuned model"
+
+
+def _write_report(context: Context, results: Mapping[str, Any]) -> None:
+    from heedful.report import ReportData, write_report
+
+    made = {stage: read_json(folder / MANIFEST) for stage, folder in context.inputs.items()}
+    write_report(
+        context.draft.folder / "report.html",
+        ReportData(
+            title=context.settings.project.name,
+            results=results,
+            construct=read_json(context.inputs["construct"] / "statement.json"),
+            funnel=read_json(context.inputs["curate"] / "funnel.json"),
+            ledger=read_json(context.inputs["tune"] / "ledger.json"),
+            history=read_json(context.inputs["tune"] / "history.json"),
+            settings=context.settings.model_dump(mode="json"),
+            versions=versions(),
+            seconds={stage: manifest["seconds"] for stage, manifest in made.items()},
+        ),
+    )
+
+
+# -- the graph -------------------------------------------------------------------------------------------------
+
+
+def _section(name: str, *keys: str) -> Any:
+    def settings_of(settings: HeedfulSettings) -> dict[str, Any]:
+        section: Settings = getattr(settings, name)
+        return section.model_dump(mode="json", include=set(keys) if keys else None)
+
+    return settings_of
+
+
+def _nothing_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
+    return {}
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("import", 1, (), _section("import_"), _import_outside, _import),
+    Stage("construct", 1, ("import",), _section("construct"), _construct_outside, _construct),
+    Stage("curate", 1, ("import", "construct"), _section("curate"), _nothing_outside, _curate),
+    Stage("tune", 1, ("curate",), _section("tune"), _tune_outside, _tune),
+    Stage("evaluate", 1, ("import", "construct", "curate", "tune"), _section("evaluate"), _tune_outside, _evaluate),
+)
+
+
+def publish_report(project: Project, artifact: Path) -> None:
+    """Put the report of the newest evaluation beside the settings, where people look for it."""
+    from heedful.project.atomic import atomic_write
+
+    with atomic_write(project.report) as temporary:
+        shutil.copyfile(artifact / "report.html", temporary)
+
+
+def forget_working_state(project: Project, manifest: Manifest) -> None:
+    """Remove checkpoints of a run whose artefact is complete; journals and cached answers stay."""
+    shutil.rmtree(project.checkpoints(manifest.stage, manifest.key), ignore_errors=True)
+
+
+def _write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
