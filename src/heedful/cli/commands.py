@@ -26,7 +26,7 @@ def init(
         Path, typer.Argument(metavar="DIR", help="The folder to make; it may exist, but hold no project.")
     ],
 ) -> None:
-    """Make a project: settings, seed tasks to replace by your own, a folder for documents."""
+    """Make a new project folder. It gets settings, seed tasks to replace by your own, and a place for documents."""
     from heedful.starter.create import create_project
 
     created = create_project(folder)
@@ -43,7 +43,7 @@ def run(
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="Stop after this stage.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build what is stale, stage by stage; killed, the same command continues."""
+    """Build what is stale, stage by stage. Killed, the same command continues."""
     session: Session = context.obj
     run_project(session, project, overrides, until=until, as_json=as_json)
 
@@ -63,7 +63,7 @@ def demo(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """The whole loop on the starter project: construct, curate, tune, evaluate, report."""
+    """Walk the whole loop on the starter project. Ends with a report of what improved and what did not."""
     from heedful.pipeline.run import run as run_stages
     from heedful.project.folder import SETTINGS_FILE
     from heedful.starter.create import create_project

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 import typer
@@ -13,7 +14,9 @@ from heedful import __version__
 from heedful.cli import commands, inspecting, stages
 from heedful.cli.session import Session
 from heedful.errors import HeedfulError
-from heedful.project.progress import Watcher
+
+if TYPE_CHECKING:
+    from heedful.project.progress import Watcher
 
 INTERRUPTED = 130
 

@@ -35,7 +35,7 @@ def import_(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Read rows in any known format, say what was detected, write them as examples (.parquet or .jsonl)."""
+    """Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."""
     session: Session = context.obj
     if not files:
         return run_project(session, project, overrides, until="import", as_json=as_json)
@@ -53,7 +53,7 @@ def construct(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Make new examples from documents and seeds: exactly as many as asked for, or a clear statement why not."""
+    """Make examples from documents and seeds. Exactly as many as asked for, or a clear statement why not."""
     session: Session = context.obj
     if not files:
         return run_project(session, project, overrides, until="construct", as_json=as_json)
@@ -70,7 +70,7 @@ def curate(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Clean rows, drop bad ones and duplicates with reasons, split them without leaks."""
+    """Clean, deduplicate and split rows. Every dropped row keeps its reason; no split leaks into another."""
     session: Session = context.obj
     if not files:
         return run_project(session, project, overrides, until="curate", as_json=as_json)
@@ -87,7 +87,7 @@ def tune(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Tune the model on the training split; loss on answers only; killed, it continues from its last checkpoint."""
+    """Tune the model on the training split. Only answers are learnt; killed, it continues from its last checkpoint."""
     session: Session = context.obj
     if not files:
         return run_project(session, project, overrides, until="tune", as_json=as_json)
@@ -107,7 +107,7 @@ def evaluate(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Compare base and tuned model on rows that training never saw, with intervals."""
+    """Compare base and tuned model. On rows that training never saw, with intervals."""
     session: Session = context.obj
     if not files:
         return run_project(session, project, overrides, until="evaluate", as_json=as_json)
@@ -142,7 +142,7 @@ def generate(
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one instruction; requirements are said in the prompt and the answer is checked against them."""
+    """Answer one instruction. Requirements are said in the prompt, and the answer is checked against them."""
     from heedful.generate.engine import Sampling
     from heedful.pipeline.answering import answer, requirements_from
 

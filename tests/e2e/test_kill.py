@@ -1,0 +1,142 @@
+"""kill -9 anywhere, then the same command again: it finishes, nothing is lost or made twice, the result is the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from heedful.project import MILESTONES
+from heedful.records import read_examples
+from small_project import Project, small_project
+
+KILLER = str(Path(__file__).with_name("killer.py"))
+
+
+def milestones(finished: Project, folder: Path) -> Counter[str]:
+    """What an uninterrupted run passes, from a second one recorded on a fresh copy."""
+    project = small_project(folder)
+    record = folder.with_suffix(".milestones")
+    process = project.heedful("run", prefix=(KILLER, "record", str(record)))
+    assert process.returncode == 0, process.stderr
+    assert project.results() == finished.results(), "two uninterrupted runs must agree before anything else can"
+    return Counter(record.read_text().split())
+
+
+def assert_equal_end(project: Project, finished: Project) -> None:
+    """The same data, weights and scores as without interruption, and no row lost or made twice."""
+    assert project.results() == finished.results()
+    for stage, name in (("construct", "examples.parquet"), ("curate", "data.parquet")):
+        rows, expected = (
+            read_examples(path)
+            for each in (project, finished)
+            for path in (each.folder / ".heedful/artifacts" / stage).glob(f"*/{name}")
+        )
+        assert len({row.id for row in rows}) == len(rows)
+        assert [row.id for row in rows] == [row.id for row in expected]
+    leftovers = list(project.folder.rglob("*.partial*"))
+    assert not leftovers
+    assert not any((project.folder / ".heedful" / "checkpoints").glob("*"))
+
+
+def killed(project: Project, name: str, count: int) -> bool:
+    """Run until the milestone; True when it was reached and the process died there."""
+    process = project.heedful("run", prefix=(KILLER, "kill", name, str(count)))
+    assert process.returncode in (0, -signal.SIGKILL), process.stderr
+    return process.returncode == -signal.SIGKILL
+
+
+def points(passed: Counter[str]) -> list[tuple[str, int]]:
+    """(milestone, occurrence): each name at its first, a middle and its last occurrence; stage milestones at all."""
+    chosen = []
+    for name, times in sorted(passed.items()):
+        counts = range(1, times + 1) if name.startswith("stage.") else {1, (times + 1) // 2, times}
+        chosen += [(name, count) for count in sorted(counts)]
+    return chosen
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) -> None:
+    """One project, killed at every kind of point in turn, each time continuing from what the last kill left."""
+    project = small_project(tmp_path / "chain")
+    deaths = [name for name in MILESTONES if killed(project, name, 1)]
+    assert set(deaths) >= {
+        "stage.begun",
+        "stage.committed",
+        "journal.appended",
+        "cache.stored",
+        "checkpoint.written",
+        "train.stepped",
+    }
+    process = project.heedful("run")
+    assert process.returncode == 0, process.stderr
+    assert_equal_end(project, finished)
+
+
+@pytest.mark.kill
+def test_killed_at_every_point(finished: Project, tmp_path: Path) -> None:
+    passed = milestones(finished, tmp_path / "recorded")
+    assert set(passed) == set(MILESTONES), "a milestone that no run passes protects nothing"
+    for name, count in points(passed):
+        project = small_project(tmp_path / "killed")
+        assert killed(project, name, count), f"{name} was not reached {count} times"
+        process = project.heedful("run")
+        assert process.returncode == 0, f"after {name} x {count}: {process.stderr}"
+        assert_equal_end(project, finished)
+        print(f"killed at {name} x {count}: equal end", flush=True)
+        shutil.rmtree(project.folder)
+
+
+@pytest.mark.kill
+def test_killed_at_random_moments(finished: Project, tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert small_project(tmp_path / "timed").heedful("run").returncode == 0
+    whole = time.monotonic() - started
+    draws = random.Random(20)
+    for number in range(20):
+        project = small_project(tmp_path / "killed")
+        after = draws.uniform(0.02, 0.98) * whole
+        process = subprocess.Popen(
+            [sys.executable, "-m", "heedful", "run", "--project", str(project.folder)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        again = project.heedful("run")
+        assert again.returncode == 0, f"after {after:.2f} s: {again.stderr}"
+        assert_equal_end(project, finished)
+        print(f"{number + 1} of 20: killed after {after:.2f} of {whole:.0f} s: equal end", flush=True)
+        shutil.rmtree(project.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_ends_with_one_message_and_nothing_half_written(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this machine does not allow mounting a small file system")
+    try:
+        project = small_project(disk / "small")
+        process = project.heedful("import")
+        assert process.returncode == 1, process.stderr
+        assert "disk is full" in process.stderr
+        assert "Traceback" not in process.stderr
+        assert not list((project.folder / ".heedful").rglob("*.parquet"))
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert project.heedful("import").returncode == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=False)

@@ -1,0 +1,67 @@
+"""A small project for tests: real model, real documents, few rows; and the command line over it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SMALL = """
+[project]
+name = "small"
+
+[import]
+documents = ["python_docs"]
+
+[construct]
+count = 24
+
+[tune]
+epochs = 1
+max_length = 256
+
+[evaluate]
+max_rows = 6
+max_tokens = 16
+"""
+
+
+class Project:
+    """A project folder and the command line over it, in a process of its own as users run it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def heedful(self, *arguments: str, prefix: Sequence[str] = ("-m", "heedful")) -> subprocess.CompletedProcess[str]:
+        """Run one command on the project."""
+        command = [sys.executable, *prefix, *arguments, "--project", str(self.folder)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+
+    def json(self, *arguments: str) -> Any:
+        """The result of a command that must succeed."""
+        process = self.heedful(*arguments, "--json")
+        assert process.returncode == 0, process.stderr
+        return json.loads(process.stdout)
+
+    def results(self) -> dict[str, str]:
+        """Content hashes of all stages, after checking that a run has nothing to do."""
+        outcomes = self.json("run")
+        assert not any(outcome["built"] for outcome in outcomes)
+        return {outcome["stage"]: outcome["content_hash"] for outcome in outcomes}
+
+
+def small_project(folder: Path) -> Project:
+    """A new project with the small profile; nothing is built."""
+    seeds = folder / "seeds.jsonl"
+    process = subprocess.run(
+        [sys.executable, "-m", "heedful", "init", str(folder)], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    rows = seeds.read_text(encoding="utf-8").splitlines(keepends=True)
+    # Every fifth keeps all kinds of task and both languages.
+    seeds.write_text("".join(rows[::5]), encoding="utf-8")
+    (folder / "heedful.toml").write_text(SMALL, encoding="utf-8")
+    return Project(folder)
