@@ -1,0 +1,32 @@
+"""RequirementSpec -> a sentence that asks for it, and a Verdict on an answer.
+
+    requirement = parse(RequirementSpec("words", {"maximum": 30}))
+    requirement.say("en")            # "Use at most 30 words."
+    requirement.check(answer)        # Verdict(satisfied=False, reason="42 words, at most 30 expected", fraction=0.72...)
+
+Files hold one family of kinds each (`counts`, `keywords`, `affixes`, `choice`, `json_schema`, `patterns`, `language`);
+`registry` names them, `together` and `conflicts` treat several at once, `flags` reads what people type.
+"""
+
+from heedful.requirements.conflicts import conflicts
+from heedful.requirements.flags import from_flags, parse_flag, parse_text
+from heedful.requirements.registry import REQUIREMENTS, parse
+from heedful.requirements.requirement import LANGUAGES, NUM_WORDINGS, Language, Requirement, Verdict
+from heedful.requirements.together import check_all, satisfied, say_all
+
+__all__ = [
+    "LANGUAGES",
+    "NUM_WORDINGS",
+    "REQUIREMENTS",
+    "Language",
+    "Requirement",
+    "Verdict",
+    "check_all",
+    "conflicts",
+    "from_flags",
+    "parse",
+    "parse_flag",
+    "parse_text",
+    "satisfied",
+    "say_all",
+]

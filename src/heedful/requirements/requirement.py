@@ -1,0 +1,95 @@
+"""What every requirement is: a spec that can be said to a model and checked on an answer.
+
+Each kind is one frozen settings model: its fields are the parameters a user writes, its methods say and check. A new
+kind is a class like those in `counts.py` and a line in `registry.REQUIREMENTS`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Protocol, get_args
+
+from pydantic import AfterValidator, Field
+
+from heedful import text as texts
+from heedful.errors import RequirementError
+from heedful.project.settings import Settings
+from heedful.records import RequirementSpec
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+NUM_WORDINGS = 3
+"""Every kind says itself in this many ways in each language; any whole number picks one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an answer keeps a requirement, what was found and expected in words, and how nearly it was kept."""
+
+    satisfied: bool
+    reason: str
+    fraction: float
+    """From 0 to 1; 1 exactly when satisfied. A reward that grows as the answer comes nearer."""
+
+
+class Requirement(Protocol):
+    """A verifiable property of an answer."""
+
+    @property
+    def spec(self) -> RequirementSpec:
+        """The plain data it was made from."""
+
+    def say(self, language: Language, wording: int = 0) -> str:
+        """One or two whole sentences that ask a model for it."""
+
+    def check(self, text: str) -> Verdict:
+        """Whether `text`, the whole answer, keeps it. Never raises because of `text`, and always ends soon."""
+
+
+class Parameters(Settings):
+    """Base of the kinds: parameters are fields, and `spec` gives back just those that were given."""
+
+    kind: ClassVar[str]
+
+    @property
+    def spec(self) -> RequirementSpec:
+        return RequirementSpec(self.kind, self.model_dump(mode="json", by_alias=True, exclude_unset=True))
+
+    @abstractmethod
+    def say(self, language: Language, wording: int = 0) -> str: ...
+
+    @abstractmethod
+    def check(self, text: str) -> Verdict: ...
+
+
+def pick(wordings: Mapping[Language, tuple[str, ...]], language: Language, wording: int) -> str:
+    """One of `wordings` in `language`; raises RequirementError for a language that no requirement can be said in."""
+    if language not in wordings:
+        raise RequirementError(f"requirements are said in {' or '.join(LANGUAGES)}, got language {language!r}")
+    choices = wordings[language]
+    return choices[wording % len(choices)]
+
+
+# -- fields that several kinds have -----------------------------------------------------------------------------
+
+
+def _one_line(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is empty; give at least one visible character")
+    if value != value.strip():
+        raise ValueError("it begins or ends with white space; remove that")
+    # A phrase is quoted in a sentence, where these cannot be seen.
+    if {"\n", "\t"} & set(value) or texts.normalize(value) != unicodedata.normalize("NFC", value):
+        raise ValueError("it holds a line break, tab or invisible character; give a plain phrase on one line")
+    return value
+
+
+Phrase = Annotated[str, AfterValidator(_one_line)]
+"""Text that fits between quotation marks in a sentence."""
+
+Phrases = Annotated[tuple[Phrase, ...], Field(min_length=1)]
+"""At least one phrase; a list, never one bare string."""
