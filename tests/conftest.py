@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from heedful.models import LoadedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,3 +24,27 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a two-layer Llama and a byte-level tokenizer, made in a moment."""
+    from heedful.models.scratch import tiny_llama
+
+    return tiny_llama(tmp_path_factory.mktemp("tiny_model"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> LoadedModel:
+    """The real model; converted into the cache when a test first asks for it. Never change it in place."""
+    from heedful.errors import ModelError
+    from heedful.models import PACKAGES, folder_of, load
+
+    name = next(iter(PACKAGES))
+    try:
+        folder_of(name)
+    except ModelError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    return load(name)

@@ -74,6 +74,7 @@ FINE: list[dict[str, Any]] = [
     {"instruction": "Translate into Chinese: the sky is blue.", "output": "天空是蓝色的，大海也是蓝色的，真好看啊。"},
     {"instruction": "用 Python 打印问候。", "output": "```python\nprint('hello')\n```", "language": "zh"},
     {"instruction": "用英文介绍一下自己。", "output": PROSE * 2, "language": "zh"},
+    {"instruction": "抄出第一句。", "input": PROSE + "\n\nThe end.", "output": PROSE, "language": "zh"},
     {"instruction": "Say it in German.", "output": "Der Himmel ist blau.", "language": "en"},
     {"output": "我", "language": ""},
 ]

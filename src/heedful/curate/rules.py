@@ -201,11 +201,13 @@ def language_mismatch(example: Example, settings: CurateSettings) -> str | None:
     """The answer is in another script than the row's language, and nobody asked for that.
 
     Judged only where it is sure: Chinese or English rows, at least twelve tokens of prose, nine letters in ten of the other
-    script, and no language named in the prompt.
+    script, no language named in the prompt, and the answer is no quotation from the prompt.
     """
     foreign = {"en": "Han", "zh": "Latin"}.get(example.language)
     prose = _without_code(example.answer)
     if foreign is None or text.script_of(prose) != foreign:
+        return None
+    if any(example.answer in message.content for message in example.prompt):
         return None
     letters = [character for character in prose if character.isalpha()]
     share = sum(text.script_of(character) == foreign for character in letters) / len(letters)

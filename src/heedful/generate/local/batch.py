@@ -1,0 +1,143 @@
+"""Rows that are decoded together, one token each per step. Rows finish on their own; their room is given back.
+
+Prompts are padded on the left, so that all rows write their next token into the same column of the cache.
+Legend: B rows, T columns, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from heedful.generate.local import cache as kv
+from heedful.generate.local.rows import Row
+from heedful.generate.local.sampling import choose
+
+# Copying the cache to leave finished rows out costs about one step; below this share of live rows it has paid soon.
+_COMPACT_BELOW = 0.75
+TOKENS_PER_PASS = 2048
+"""Padded tokens in one forward pass: enough to keep the cores busy, small enough for the activations."""
+
+
+class Batch:
+    """A running batch. `rows` are the live ones."""
+
+    def __init__(self, model: Any, rows: Sequence[Row], pad_id: int) -> None:
+        self._model, self._pad_id = model, pad_id
+        self._slots: list[Row | None] = list(rows)
+        self._cache = kv.new_cache(model.config)
+        _, mask = pad_left([row.prompt_ids for row in rows], pad_id)
+        self._mask = mask.to(model.device)  # (B, T)
+        self._positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -1:].to(model.device)  # (B, 1), of the last token
+        self._logits: torch.Tensor | None = None  # (B, V); None until the first step reads the prompts
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows that are still being written."""
+        return [row for row in self._slots if row is not None and not row.finished]
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Give every live row its next token."""
+        if self._logits is None:
+            self._logits = self._read_prompts([row.prompt_ids for row in self._slots if row is not None])
+        self._drop_finished()
+        live = [(slot, row) for slot, row in enumerate(self._slots) if row is not None]
+        if not live:
+            return
+        logits = self._logits[[slot for slot, _ in live]].float()
+        chosen = choose(logits, [row.sampling for _, row in live], [row.generator for _, row in live])
+        wanted = [number for number, (_, row) in enumerate(live) if row.wants_logprobs]
+        logprobs = dict(zip(wanted, torch.log_softmax(logits[wanted], dim=-1), strict=True)) if wanted else {}
+        tokens = [self._pad_id] * len(self._slots)
+        for number, ((slot, row), token) in enumerate(zip(live, chosen, strict=True)):
+            row.accept(token, float(logprobs[number][token]) if number in logprobs else None)
+            tokens[slot] = token
+        if self.rows:
+            self._advance(tokens)
+
+    def _read_prompts(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Logits after each prompt, (B, V). Prompts of similar length are read together: padding costs like reading."""
+        if not kv.is_growing(self._cache):
+            return forward(self._model, pad_left(prompts, self._pad_id)[0], self._mask, cache=self._cache)
+        parts: dict[int, torch.Tensor] = {}
+        for group in _groups(prompts):
+            ids, mask = pad_left([prompts[slot] for slot in group], self._pad_id)
+            part = kv.new_cache(self._model.config)
+            parts.update(zip(group, forward(self._model, ids, mask, cache=part), strict=True))
+            kv.place(self._cache, part, group, len(prompts))
+        return torch.stack([parts[slot] for slot in range(len(prompts))])
+
+    def _advance(self, tokens: list[int]) -> None:
+        """Feed one token per slot. Slots of finished rows are fed padding; nobody reads what comes of it."""
+        kept = self._compact()
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(kept), 1)], dim=1)
+        self._positions = self._positions + 1
+        ids = torch.tensor([[tokens[slot]] for slot in kept])
+        self._logits = forward(self._model, ids, self._mask, cache=self._cache, positions=self._positions)
+
+    def _drop_finished(self) -> None:
+        self._slots = [row if row is not None and not row.finished else None for row in self._slots]
+
+    def _compact(self) -> list[int]:
+        """Leave finished rows out when that pays; returns the slots that are kept."""
+        self._drop_finished()
+        live = [slot for slot, row in enumerate(self._slots) if row is not None]
+        if len(live) > _COMPACT_BELOW * len(self._slots):
+            return list(range(len(self._slots)))
+        kept = torch.tensor(live, device=self._mask.device)
+        self._mask, self._positions = self._mask[kept], self._positions[kept]
+        # Columns that are padding for all who stay are of no use to anyone.
+        first_column = int(self._mask.any(dim=0).int().argmax())
+        dropped = kv.select(self._cache, kept, first_column)
+        self._mask = self._mask[:, dropped:]
+        self._slots = [self._slots[slot] for slot in live]
+        return live
+
+
+def _groups(prompts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Places of `prompts` by falling length, as many together as one pass should read."""
+    group: list[int] = []
+    for slot in sorted(range(len(prompts)), key=lambda slot: -len(prompts[slot])):
+        if group and (len(group) + 1) * len(prompts[group[0]]) > TOKENS_PER_PASS:
+            yield group
+            group = []
+        group.append(slot)
+    yield group
+
+
+def pad_left(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask, both (B, T)."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask
+
+
+def forward(
+    model: Any,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    *,
+    cache: Any = None,
+    positions: torch.Tensor | None = None,
+    num_last: int = 1,
+) -> torch.Tensor:
+    """Logits of the last token, (B, V); of the last `num_last` tokens, (B, num_last, V), when that is not 1.
+
+    Position ids count real tokens, so that a row sees the same positions with padding and without.
+    """
+    if positions is None:
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+    output = model(
+        input_ids=ids.to(model.device),
+        attention_mask=mask.to(model.device),
+        position_ids=positions.to(model.device),
+        past_key_values=cache,
+        use_cache=cache is not None,
+        logits_to_keep=num_last,
+    )
+    logits: torch.Tensor = output.logits
+    return logits[:, -1] if num_last == 1 else logits
