@@ -12,7 +12,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "heedful"
 
 ORDER = (
     # foundation
-    ("_quiet", "errors", "records", "text", "statistics", "project"),
+    ("_quiet", "_lazy", "errors", "records", "text", "statistics", "project"),
     # knowledge
     ("requirements", "constraints", "metrics", "models", "render", "generate", "judge", "sandbox"),
     # stages

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from heedful._lazy import public_names
 
 if TYPE_CHECKING:
     from heedful.curate.funnel import describe_funnel
@@ -12,11 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CurateResult", "CurateSettings", "curate", "describe_funnel"]
 
-_HOMES = {"CurateResult": "steps", "curate": "steps", "CurateSettings": "settings", "describe_funnel": "funnel"}
-
-
-def __getattr__(name: str) -> Any:
-    """Public names load their file when first used: whoever wants the settings does not wait for Daft."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = public_names(
+    __name__, {"CurateResult": "steps", "curate": "steps", "CurateSettings": "settings", "describe_funnel": "funnel"}
+)

@@ -212,7 +212,10 @@ def language_mismatch(example: Example, settings: CurateSettings) -> str | None:
     letters = [character for character in prose if character.isalpha()]
     share = sum(text.script_of(character) == foreign for character in letters) / len(letters)
     is_sure = share >= 0.9 and len(text.tokenize(prose)) >= MIN_LANGUAGE_TOKENS and _is_prose(prose)
-    if not is_sure or any(_NAMES_A_LANGUAGE.search(message.content) for message in example.prompt):
+    prompt = [message.content for message in example.prompt]
+    # A sentence quoted from a text in the prompt is in the text's language, whatever the question's.
+    is_quoted = any(example.answer.strip() in content for content in prompt)
+    if not is_sure or is_quoted or any(_NAMES_A_LANGUAGE.search(content) for content in prompt):
         return None
     return f"{share:.0%} of the letters are {foreign}, the row's language is {example.language}"
 

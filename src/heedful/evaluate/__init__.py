@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from heedful._lazy import public_names
 
 if TYPE_CHECKING:
     from heedful.evaluate.describe import describe_results
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluateSettings", "describe_results", "evaluate"]
 
-_HOMES = {"EvaluateSettings": "settings", "describe_results": "describe", "evaluate": "results"}
-
-
-def __getattr__(name: str) -> Any:
-    """Public names load their file when first used: whoever wants the settings does not wait for the metrics."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = public_names(
+    __name__, {"EvaluateSettings": "settings", "describe_results": "describe", "evaluate": "results"}
+)

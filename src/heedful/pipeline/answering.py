@@ -74,7 +74,7 @@ def answer(
     prompt = "\n\n".join(part for part in (f"{instruction} {said}".strip(), input) if part)
     engine = LocalEngine(load(model, watcher=watcher))
     try:
-        request = Request("prompt", (Message("user", prompt),), sampling=sampling, requirements=requirements)
+        request = Request("prompt", (Message("user", prompt),), sampling=sampling)
         generation = next(iter(generate(engine, [request])))
     finally:
         engine.close()

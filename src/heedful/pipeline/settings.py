@@ -34,7 +34,7 @@ class HeedfulSettings(Settings):
 
     project: ProjectSettings = ProjectSettings()
     import_: ImportSettings = Field(ImportSettings(), alias="import")
-    construct: ConstructSettings = ConstructSettings()
+    construct_: ConstructSettings = Field(ConstructSettings(), alias="construct")
     curate: CurateSettings = CurateSettings()
     tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

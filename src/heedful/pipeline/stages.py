@@ -91,7 +91,7 @@ def _construct(context: Context) -> None:
     from heedful.pipeline.engines import open_engine
     from heedful.records import read_documents, read_examples, write_examples
 
-    settings = context.settings.construct
+    settings = context.settings.construct_
     with (
         Journal(context.project.journal("construct", context.key), context.watcher) as journal,
         open_engine(settings.model, context.project.request_cache, context.watcher) as engine,
@@ -119,7 +119,7 @@ def _construct(context: Context) -> None:
 def _construct_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
     from heedful.pipeline.engines import identity
 
-    return {"model": identity(settings.construct.model)}
+    return {"model": identity(settings.construct_.model)}
 
 
 # -- curate ----------------------------------------------------------------------------------------------------
@@ -163,10 +163,9 @@ def _tune(context: Context) -> None:
         watcher=context.watcher,
     )
     context.draft.counts.update(steps=result.num_steps, best_step=result.best_step)
-    context.draft.metrics.update(best_validation_loss=result.best_validation_loss)
-    context.draft.summary = (
-        f"{result.num_steps} steps; best validation loss {result.best_validation_loss:.3f} at step {result.best_step}"
-    )
+    if result.best_validation_loss is not None:
+        context.draft.metrics.update(best_validation_loss=result.best_validation_loss)
+    context.draft.summary = f"{result.num_steps} steps; {result.describe_best()}"
 
 
 def _tune_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:
@@ -242,7 +241,7 @@ def _nothing_outside(project: Project, settings: HeedfulSettings) -> dict[str, s
 
 STAGES: tuple[Stage, ...] = (
     Stage("import", 1, (), _section("import_"), _import_outside, _import),
-    Stage("construct", 1, ("import",), _section("construct"), _construct_outside, _construct),
+    Stage("construct", 1, ("import",), _section("construct_"), _construct_outside, _construct),
     Stage("curate", 1, ("import", "construct"), _section("curate"), _nothing_outside, _curate),
     Stage("tune", 1, ("curate",), _section("tune"), _tune_outside, _tune),
     Stage("evaluate", 1, ("import", "construct", "curate", "tune"), _section("evaluate"), _tune_outside, _evaluate),

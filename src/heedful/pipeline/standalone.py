@@ -71,12 +71,12 @@ def construct_files(
     with (
         TemporaryDirectory() as scratch,
         Journal(Path(scratch) / "journal.jsonl", watcher) as journal,
-        open_engine(settings.construct.model, out.with_name(f"{out.name}.requests.sqlite"), watcher) as engine,
+        open_engine(settings.construct_.model, out.with_name(f"{out.name}.requests.sqlite"), watcher) as engine,
     ):
         result = construct(
             documents,
             rows,
-            settings.construct,
+            settings.construct_,
             engine=engine,
             journal=journal,
             seed=settings.project.seed,
@@ -102,7 +102,7 @@ def tune_files(files: Sequence[str], out: Path, overrides: Sequence[str], watche
         )
         write_json(folder / "settings.json", settings.tune.model_dump(mode="json"))
     _remove(checkpoints)
-    text = f"best validation loss {result.best_validation_loss:.3f} at step {result.best_step}; the model is in {out / 'model'}"
+    text = f"{result.describe_best()}; the model is in {out / 'model'}"
     return {"text": text, "ledger": result.ledger, "best_step": result.best_step, "out": str(out)}
 
 

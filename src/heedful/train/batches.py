@@ -1,0 +1,113 @@
+"""Rows of tokens -> batches: which rows meet in a step, in which order, and how they are padded.
+
+The order depends on the seed and the epoch only. Rows of one step are cut into micro-batches of similar length: that
+saves padding and memory and, as the loss is a mean over the whole step, changes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from heedful.project.randomness import stream
+
+# Batches of similar length are formed within this many batches of random rows: enough to save most of the padding,
+# few enough that a step still sees rows of every kind.
+_POOL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One rendered example, cut to the longest length allowed."""
+
+    id: str
+    source: str
+    input_ids: tuple[int, ...]
+    loss_mask: tuple[bool, ...]
+    """True where the token counts in the loss; the first token, which nothing predicts, never does."""
+    weight: float = 1.0
+    """Of each of its trained tokens."""
+    num_end_of_turn: int = 0
+    """How many ends of turn are trained."""
+    num_lost_end_of_turn: int = 0
+    """How many were cut off."""
+    num_truncated: int = 0
+    """How many tokens were cut off."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Length, prompt included."""
+        return len(self.input_ids)
+
+    @property
+    def num_trained(self) -> int:
+        """Tokens that count in the loss."""
+        return sum(self.loss_mask)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Rows padded at the end to one length. No attention mask: a causal model never looks at what comes after."""
+
+    input_ids: torch.Tensor  # (B, T)
+    loss_mask: torch.Tensor  # (B, T), True = trained
+    row_weights: torch.Tensor  # (B,)
+    num_tokens: int
+    """Without padding."""
+    weight: float
+    """Sum of the weights of the trained tokens: what a summed loss is divided by."""
+
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same batch on `device`."""
+        return TokenBatch(
+            self.input_ids.to(device),
+            self.loss_mask.to(device),
+            self.row_weights.to(device),
+            self.num_tokens,
+            self.weight,
+        )
+
+
+def pad(rows: Sequence[TokenRow]) -> TokenBatch:
+    """Put rows into one rectangle. Which id pads does not matter: it is neither looked at nor trained."""
+    longest = max(row.num_tokens for row in rows)
+    input_ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    loss_mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for index, row in enumerate(rows):
+        input_ids[index, : row.num_tokens] = torch.tensor(row.input_ids)
+        loss_mask[index, : row.num_tokens] = torch.tensor(row.loss_mask)
+    return TokenBatch(
+        input_ids=input_ids,
+        loss_mask=loss_mask,
+        row_weights=torch.tensor([row.weight for row in rows]),
+        num_tokens=sum(row.num_tokens for row in rows),
+        weight=sum(row.weight * row.num_trained for row in rows),
+    )
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """Every row's index exactly once, in batches of `batch_size` of similar length; the last may be smaller."""
+    random = stream(seed, "order", epoch)
+    order = list(range(len(lengths)))
+    random.shuffle(order)
+    pool = batch_size * _POOL
+    batches: list[list[int]] = []
+    for start in range(0, len(order), pool):
+        grouped = sorted(order[start : start + pool], key=lambda index: (lengths[index], index))
+        batches += [grouped[first : first + batch_size] for first in range(0, len(grouped), batch_size)]
+    random.shuffle(batches)
+    return batches
+
+
+def micro_batches(indices: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cut one step's rows into groups whose padded size is at most `max_tokens`; a longer row goes alone."""
+    groups: list[list[int]] = []
+    for index in sorted(indices, key=lambda index: (-lengths[index], index)):
+        # Longest first: the first row of a group says how wide the group is.
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= max_tokens:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups

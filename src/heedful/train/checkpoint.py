@@ -1,0 +1,118 @@
+"""Checkpoints from which a killed run continues: safetensors and JSON, written whole or not at all, two at most.
+
+`step-00000012/` holds `weights.safetensors` (what is trained), `optimizer.safetensors` (AdamW's moments by name),
+`best.safetensors` (the weights with the lowest validation loss so far, unless those are the weights themselves) and
+`state.json` (position, history, hashes of the files). A folder belongs to one run: settings, data, base and seed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from heedful.errors import ProjectError
+from heedful.project import Watcher, atomic_folder, read_json, write_json
+from heedful.project.atomic import remove_partials
+from heedful.records import digest
+
+Tensors = Mapping[str, torch.Tensor]
+
+_KEPT = 2
+_STATE, _WEIGHTS, _OPTIMIZER, _BEST = "state.json", "weights.safetensors", "optimizer.safetensors", "best.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a run needs to go on after `step` as if nothing had happened."""
+
+    step: int
+    weights: Tensors
+    optimizer: Tensors
+    best: Tensors | None
+    """None when `weights` are the best."""
+    state: Mapping[str, Any]
+    """JSON: history, best step, best validation loss."""
+
+
+class CheckpointStore:
+    """The checkpoints of one run in one folder. Whoever uses it holds the project's lock."""
+
+    def __init__(self, folder: Path, identity: str, watcher: Watcher) -> None:
+        self._folder, self._identity, self._watcher = folder, identity, watcher
+        remove_partials(folder)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a checkpoint durably, then remove all but it and the one before."""
+        self._watcher.milestone("checkpoint.writing")
+        files = {_WEIGHTS: snapshot.weights, _OPTIMIZER: snapshot.optimizer}
+        if snapshot.best is not None:
+            files[_BEST] = snapshot.best
+        with atomic_folder(self._folder / f"step-{snapshot.step:08d}") as folder:
+            for name, tensors in files.items():
+                save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, folder / name)
+            content = {
+                "identity": self._identity,
+                "step": snapshot.step,
+                "state": dict(snapshot.state),
+                "files": {name: _file_hash(folder / name) for name in files},
+            }
+            write_json(folder / _STATE, {"checksum": digest(content), **content})
+        self._watcher.milestone("checkpoint.written")
+        for old in self._folders()[_KEPT:]:
+            shutil.rmtree(old)
+
+    def latest(self) -> Snapshot | None:
+        """The newest undamaged checkpoint; damaged ones are said and removed; another run's raise ProjectError."""
+        for folder in self._folders():
+            problem = self._problem(folder)
+            if problem is None:
+                return _read(folder)
+            self._watcher.say(f"checkpoint {folder.name} is damaged ({problem}); going back to the one before it")
+            shutil.rmtree(folder)
+        return None
+
+    def _folders(self) -> list[Path]:
+        """Newest first."""
+        return sorted(self._folder.glob("step-*"), reverse=True)
+
+    def _problem(self, folder: Path) -> str | None:
+        """What is damaged; None when everything is as it was written."""
+        try:
+            content = read_json(folder / _STATE)
+            checksum = content.pop("checksum")
+            if checksum != digest(content):
+                return f"{_STATE} does not match its checksum"
+            for name, expected in content["files"].items():
+                if _file_hash(folder / Path(name).name) != expected:
+                    return f"{name} does not match its hash"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"{type(error).__name__}: {error}"
+        if content["identity"] != self._identity:
+            raise ProjectError(
+                f"{self._folder} holds checkpoints of another run (other settings, data, base model or seed): "
+                f"it says {content['identity']}, this run is {self._identity}; delete the folder, or give another one"
+            )
+        return None
+
+
+def _read(folder: Path) -> Snapshot:
+    content = read_json(folder / _STATE)
+    return Snapshot(
+        step=content["step"],
+        weights=load_file(folder / _WEIGHTS),
+        optimizer=load_file(folder / _OPTIMIZER),
+        best=load_file(folder / _BEST) if _BEST in content["files"] else None,
+        state=content["state"],
+    )
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What the supervised loop can minimise: one file per objective."""

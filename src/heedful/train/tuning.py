@@ -1,0 +1,135 @@
+"""Examples -> a tuned checkpoint in `out/model`, with the token ledger and the history of losses beside it.
+
+Killed at any moment and called again with the same arguments, `tune` continues and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heedful.models import LoadedModel, add_lora, load, save_checkpoint
+from heedful.project import Watcher, atomic_folder, stream_seed, write_json
+from heedful.records import Example, digest
+from heedful.render import renderer_for
+from heedful.train import ledger as token_ledger
+from heedful.train.batches import TokenRow
+from heedful.train.fused_lora import fused_lora
+from heedful.train.loop import Progress, SupervisedLoop
+from heedful.train.objectives.instruction import instruction, rows
+from heedful.train.settings import TuneSettings
+
+_SPLITS = ("train", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class TuneResult:
+    """What training did; the model is in `model_folder`."""
+
+    model_folder: Path
+    ledger: dict[str, Any]
+    """By split: examples, tokens, trained, masked, truncated_examples, truncated_tokens, end_of_turn ..."""
+    history: list[dict[str, Any]]
+    """One entry for each step: step, epoch, loss, learning_rate, tokens (read so far), validation_loss now and then."""
+    num_steps: int
+    best_step: int
+    """The step whose weights were kept; the last one without validation rows."""
+    best_validation_loss: float | None
+    """Mean over trained tokens in nats; None without validation rows."""
+
+    def describe_best(self) -> str:
+        """Which step's weights were kept, in words."""
+        if self.best_validation_loss is None:
+            return f"no validation rows, so the last step ({self.best_step}) was kept"
+        return f"best validation loss {self.best_validation_loss:.3f} at step {self.best_step}"
+
+
+def tune(
+    examples: Sequence[Example],
+    settings: TuneSettings,
+    *,
+    out: Path,
+    checkpoints: Path,
+    seed: int,
+    watcher: Watcher,
+) -> TuneResult:
+    """Instruction tuning on the rows of split `train`, the best weights chosen by those of split `validation`.
+
+    `checkpoints` is a folder for this run alone, which the caller removes once `out` is safe. Raises
+    NothingToTrainError, with the token ledger said before, when training could teach nothing, or never to stop.
+    """
+    loaded = load(settings.model, watcher=watcher)
+    renderer = renderer_for(loaded)
+    by_split = {
+        split: rows((row for row in examples if row.split == split), renderer, max_length=settings.max_length)
+        for split in _SPLITS
+    }
+    ledger = _count(by_split, settings, watcher)
+    write_json(out / "ledger.json", ledger)
+    loaded = _trainable(loaded, settings, seed)
+    usable = {split: [row for row in split_rows if row.num_trained] for split, split_rows in by_split.items()}
+    if not usable["validation"]:
+        watcher.say("no validation rows: the weights of the last step are kept")
+    loop = SupervisedLoop(loaded.model, instruction, usable["train"], usable["validation"], settings, seed=seed)
+    identity = _identity(loaded, renderer.template_hash, by_split, settings, seed)
+    with fused_lora(loaded.model):
+        progress = loop.run(checkpoints, identity=identity, watcher=watcher)
+    _save(loaded, out, renderer.template_hash, progress, settings, seed)
+    return TuneResult(
+        model_folder=out / "model",
+        ledger=ledger,
+        history=progress.history,
+        num_steps=progress.step,
+        best_step=progress.best_step,
+        best_validation_loss=progress.best_validation_loss,
+    )
+
+
+def _count(by_split: dict[str, list[TokenRow]], settings: TuneSettings, watcher: Watcher) -> dict[str, Any]:
+    """Say the ledger, then refuse what it shows to be pointless."""
+    ledgers = {split: token_ledger.count(split_rows) for split, split_rows in by_split.items()}
+    watcher.say(token_ledger.describe(ledgers))
+    token_ledger.check(ledgers["train"], max_length=settings.max_length)
+    return token_ledger.as_dict(ledgers)
+
+
+def _trainable(loaded: LoadedModel, settings: TuneSettings, seed: int) -> LoadedModel:
+    if settings.lora_rank == 0:
+        loaded.model.requires_grad_(True)
+        return loaded
+    return add_lora(
+        loaded,
+        rank=settings.lora_rank,
+        alpha=settings.lora_alpha,
+        dropout=settings.lora_dropout,
+        seed=stream_seed(seed, "lora"),
+    )
+
+
+def _identity(
+    loaded: LoadedModel, template_hash: str, by_split: dict[str, list[TokenRow]], settings: TuneSettings, seed: int
+) -> str:
+    """Says which run a checkpoint belongs to: everything that the final weights depend on."""
+    data = [
+        [split, [[row.input_ids, row.loss_mask, row.weight] for row in split_rows]]
+        for split, split_rows in by_split.items()
+    ]
+    # How often checkpoints are written changes nothing, and the model is known better by its identity than by its name.
+    chosen = settings.model_dump(mode="json", exclude={"checkpoint_every", "model"})
+    return digest([instruction.name, loaded.identity, template_hash, data, chosen, seed])
+
+
+def _save(
+    loaded: LoadedModel, out: Path, template_hash: str, progress: Progress, settings: TuneSettings, seed: int
+) -> None:
+    write_json(out / "history.json", progress.history)
+    extra = {
+        "best_step": progress.best_step,
+        "best_validation_loss": progress.best_validation_loss,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+    with atomic_folder(out / "model") as folder:
+        save_checkpoint(loaded, folder, template_hash=template_hash, extra=extra)
