@@ -118,8 +118,20 @@ def test_a_misspelt_module_is_told_its_neighbour() -> None:
         python_docs(["textwarp"])
 
 
-def test_an_interpreter_without_documentation_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As under `python -OO`, which removes every documentation string that is written in Python.
-    monkeypatch.setattr("heedful.sources.standard_library._clean", lambda docstring: "")
-    with pytest.raises(InputError, match="without -OO"):
-        python_docs(["json"])
+def test_an_interpreter_without_documentation_is_told_apart() -> None:
+    # -OO removes every documentation string that is written in Python.
+    program = "from heedful.sources import python_docs; python_docs(['json'])"
+    process = subprocess.run([sys.executable, "-OO", "-c", program], capture_output=True, text=True, check=False)
+    assert (
+        "InputError: python_docs: this interpreter runs without documentation strings; run it without -OO"
+        in process.stderr
+    )
+
+
+def test_libraries_that_patch_the_library_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import inspect
+
+    before = python_docs(["inspect"])
+    # What torch does when it is imported.
+    monkeypatch.setattr(inspect, "getfile", lambda object: "patched")
+    assert python_docs(["inspect"]) == before

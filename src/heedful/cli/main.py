@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
 import typer
 
 from heedful import __version__
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from heedful.project.progress import Watcher
 
 INTERRUPTED = 130
+# The base of everything that typer raises about how a command was written; it has no public name of its own.
+_USAGE_ERROR: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 def application() -> typer.Typer:
@@ -58,17 +59,18 @@ def main(arguments: Sequence[str] | None = None, *, watcher: Watcher | None = No
         result = application()(
             list(sys.argv[1:] if arguments is None else arguments), obj=session, standalone_mode=False
         )
-        return result if isinstance(result, int) else 0
+        # typer turns Ctrl-C into its exit code, without a word.
+        return _interrupted(session) if result == INTERRUPTED else 0
     except HeedfulError as error:
         return _failed(session, str(error), error.exit_code)
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         return error.exit_code
-    except click.ClickException as error:
+    except _USAGE_ERROR as error:
         session.close()
         error.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        return _failed(session, "interrupted; what is done is kept, and the same command continues", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted(session)
     except Exception as error:
         if (reason := _full_disk(error)) is None:
             session.close()
@@ -76,6 +78,10 @@ def main(arguments: Sequence[str] | None = None, *, watcher: Watcher | None = No
         return _failed(session, reason, 1)
     finally:
         session.close()
+
+
+def _interrupted(session: Session) -> int:
+    return _failed(session, "interrupted; what is done is kept, and the same command continues", INTERRUPTED)
 
 
 def _failed(session: Session, message: str, code: int) -> int:

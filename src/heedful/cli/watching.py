@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
+from threading import Timer
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +22,8 @@ from heedful.project.progress import Watcher
 
 _LOG_INTERVAL = 10.0
 """Seconds between two lines about the same task in a log."""
+_SETTLE = 0.5
+"""Seconds to wait before a line: answers come a batch at a time, and an estimate after the first of them is wrong."""
 
 
 def terminal_watcher() -> Watcher:
@@ -85,7 +88,9 @@ class _Running:
     unit: str
     started: float = field(default_factory=time.monotonic)
     done: int = 0
+    note: str = ""
     reported: float = 0.0
+    timer: Timer | None = None
 
 
 class LineWatcher:
@@ -103,14 +108,24 @@ class LineWatcher:
     def advance(self, task: str, amount: int, note: str) -> None:
         running = self._tasks[task]
         running.done += amount
-        now = time.monotonic()
-        if now - running.reported >= _LOG_INTERVAL:
-            running.reported = now
-            self.say(f"{task}: {_state(running, now)}{f'  ({note})' if note else ''}")
+        running.note = note
+        if time.monotonic() - running.reported >= _LOG_INTERVAL and running.timer is None:
+            running.timer = Timer(_SETTLE, self._report, (task, running))
+            running.timer.daemon = True
+            running.timer.start()
 
     def end(self, task: str) -> None:
         running = self._tasks.pop(task)
+        if running.timer is not None:
+            running.timer.cancel()
         self.say(f"{task}: {running.done} {running.unit} in {duration(time.monotonic() - running.started)}")
+
+    def _report(self, task: str, running: _Running) -> None:
+        running.timer = None
+        running.reported = time.monotonic()
+        if running.total is None or running.done < running.total:
+            note = f"  ({running.note})" if running.note else ""
+            self.say(f"{task}: {_state(running, running.reported)}{note}")
 
     def milestone(self, name: str) -> None:
         pass

@@ -115,7 +115,7 @@ class Collector:
         first, num_accepted, exhausted = 0, 0, False
         reasons: Counter[str] = Counter()
         # Candidates are what takes time, and each method has its own pace; so each has its own estimate.
-        with steps(self._watcher, f"construct by {method.name}", limit, "candidates at most") as progress:
+        with steps(self._watcher, f"construct by {method.name}", limit, "candidates") as progress:
             while num_accepted < asked and first < limit and not exhausted:
                 entry = self._next_round(method, first, limit, asked - num_accepted)
                 kept = [decision["reason"] for decision in entry["decisions"]]

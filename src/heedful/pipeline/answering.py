@@ -66,10 +66,10 @@ def answer(
     from heedful.generate.local import LocalEngine
     from heedful.models import load
     from heedful.project.randomness import stream
-    from heedful.requirements import check_all, say_all
+    from heedful.requirements import Language, check_all, say_all
     from heedful.text import detect_language
 
-    language = "zh" if detect_language(instruction) == "zh" else "en"
+    language: Language = "zh" if detect_language(instruction) == "zh" else "en"
     said = say_all(requirements, language, rng=stream(sampling.seed, "wording")) if requirements else ""
     prompt = "\n\n".join(part for part in (f"{instruction} {said}".strip(), input) if part)
     engine = LocalEngine(load(model, watcher=watcher))

@@ -2,7 +2,8 @@
 
 Only modules of a fixed list are imported: importing them has no side effects. The same interpreter gives the same
 documents in every process: names are sorted, and defaults are written from their values, never from `repr` of an
-object, which may hold a memory address or follow the order of hashes.
+object, which may hold a memory address or follow the order of hashes. They are read in a process of their own,
+because other libraries replace functions of the standard library while they are loaded (torch does so to `inspect`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
-from heedful.errors import InputError
+from heedful.errors import InputError, RunError
 from heedful.project.settings import nearest
 from heedful.records import Document, Section, canonical_json, origin_id
 from heedful.text import sentences
@@ -114,15 +119,42 @@ def python_docs(modules: Sequence[str] = DEFAULT_MODULES) -> list[Document]:
     A section's meta holds `signature` (empty when the interpreter does not tell), `parameters`, `summary` (the first
     sentence) and, for methods, `class`. Raises InputError for a module outside `DEFAULT_MODULES`.
     """
-    documents = [_document(name) for name in dict.fromkeys(modules)]
+    for name in modules:
+        if name not in DEFAULT_MODULES:
+            raise InputError(f"python_docs: module {name!r} is not offered; {nearest(name, list(DEFAULT_MODULES))}")
+    documents = _read_elsewhere(list(dict.fromkeys(modules)))
     if documents and not any(document.sections for document in documents):
         raise InputError("python_docs: this interpreter runs without documentation strings; run it without -OO")
     return documents
 
 
+_CHILD = (
+    "import sys; from heedful.sources.standard_library import documents_as_json; print(documents_as_json(sys.argv[1:]))"
+)
+
+
+def _read_elsewhere(modules: list[str]) -> list[Document]:
+    command = [sys.executable, *_optimisation_flags(), "-c", _CHILD, *modules]
+    process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if process.returncode != 0:
+        raise RunError(f"python_docs: reading the library's documentation failed: {process.stderr.strip()[-500:]}")
+    return [
+        Document(**{**row, "sections": tuple(Section(**section) for section in row["sections"])})
+        for row in json.loads(process.stdout)
+    ]
+
+
+def _optimisation_flags() -> list[str]:
+    """Without documentation strings here, there are none there either."""
+    return ["-OO"] if sys.flags.optimize >= 2 else []
+
+
+def documents_as_json(modules: Sequence[str]) -> str:
+    """What `python_docs` asks a fresh process for; ASCII only, whatever that process's terminal can write."""
+    return json.dumps([asdict(_document(name)) for name in modules])
+
+
 def _document(name: str) -> Document:
-    if name not in DEFAULT_MODULES:
-        raise InputError(f"python_docs: module {name!r} is not offered; {nearest(name, list(DEFAULT_MODULES))}")
     module = importlib.import_module(name)
     source = f"python-docs:{name}"
     sections = sorted(_sections(name, module), key=lambda section: (section.kind != "module", section.title))
