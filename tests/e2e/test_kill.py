@@ -21,14 +21,36 @@ from small_project import Project, small_project
 KILLER = str(Path(__file__).with_name("killer.py"))
 
 
-def milestones(finished: Project, folder: Path) -> Counter[str]:
-    """What an uninterrupted run passes, from a second one recorded on a fresh copy."""
+STAGES = ("import", "construct", "curate", "tune", "evaluate")
+
+
+def milestones(finished: Project, folder: Path) -> dict[str, Counter[str]]:
+    """What each stage passes, recorded in a second uninterrupted run on a fresh project."""
     project = small_project(folder)
     record = folder.with_suffix(".milestones")
     process = project.heedful("run", prefix=(KILLER, "record", str(record)))
     assert process.returncode == 0, process.stderr
     assert project.results() == finished.results(), "two uninterrupted runs must agree before anything else can"
-    return Counter(record.read_text().split())
+    passed: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
+    order = iter(STAGES)
+    stage = ""
+    for name in record.read_text().split():
+        stage = next(order) if name == "stage.begun" else stage
+        passed[stage][name] += 1
+    return passed
+
+
+def before(stage: str, finished: Project, folder: Path) -> Project:
+    """A project in which everything before `stage` is built, and nothing of it or after it was ever begun."""
+    shutil.copytree(finished.folder, folder)
+    state = folder / ".heedful"
+    for later in STAGES[STAGES.index(stage) :]:
+        shutil.rmtree(state / "artifacts" / later)
+        for journal in (state / "journals").glob(f"{later}-*"):
+            journal.unlink()
+    for kept in [*state.glob("requests.sqlite*"), folder / "report.html"]:
+        kept.unlink()
+    return Project(folder)
 
 
 def assert_equal_end(project: Project, finished: Project) -> None:
@@ -55,12 +77,8 @@ def killed(project: Project, name: str, count: int) -> bool:
 
 
 def points(passed: Counter[str]) -> list[tuple[str, int]]:
-    """(milestone, occurrence): each name at its first, a middle and its last occurrence; stage milestones at all."""
-    chosen = []
-    for name, times in sorted(passed.items()):
-        counts = range(1, times + 1) if name.startswith("stage.") else {1, (times + 1) // 2, times}
-        chosen += [(name, count) for count in sorted(counts)]
-    return chosen
+    """(milestone, occurrence): each name at its first, a middle and its last occurrence."""
+    return [(name, count) for name, times in passed.items() for count in sorted({1, (times + 1) // 2, times})]
 
 
 @pytest.mark.model
@@ -85,15 +103,16 @@ def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) ->
 @pytest.mark.kill
 def test_killed_at_every_point(finished: Project, tmp_path: Path) -> None:
     passed = milestones(finished, tmp_path / "recorded")
-    assert set(passed) == set(MILESTONES), "a milestone that no run passes protects nothing"
-    for name, count in points(passed):
-        project = small_project(tmp_path / "killed")
-        assert killed(project, name, count), f"{name} was not reached {count} times"
-        process = project.heedful("run")
-        assert process.returncode == 0, f"after {name} x {count}: {process.stderr}"
-        assert_equal_end(project, finished)
-        print(f"killed at {name} x {count}: equal end", flush=True)
-        shutil.rmtree(project.folder)
+    assert {name for counts in passed.values() for name in counts} == set(MILESTONES), "a milestone that no run passes"
+    for stage, counts in passed.items():
+        for name, count in points(counts):
+            project = before(stage, finished, tmp_path / "killed")
+            assert killed(project, name, count), f"{stage}: {name} was not reached {count} times"
+            process = project.heedful("run")
+            assert process.returncode == 0, f"{stage}: after {name} x {count}: {process.stderr}"
+            assert_equal_end(project, finished)
+            print(f"killed in {stage} at {name} x {count}: equal end", flush=True)
+            shutil.rmtree(project.folder)
 
 
 @pytest.mark.kill
@@ -126,7 +145,7 @@ def test_a_full_disk_ends_with_one_message_and_nothing_half_written(tmp_path: Pa
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True, check=False
     ).returncode:
         pytest.skip("this machine does not allow mounting a small file system")
     try:

@@ -82,6 +82,8 @@ def test_lineage_of_a_normalised_row(copied: Project) -> None:
     assert after.content_hash[:12] in trail[0]["what"]
 
 
+# peft 0.21 reads a property of the model that transformers 5.23 has renamed.
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_the_adapter_gives_the_same_answers_with_plain_peft(finished: Project) -> None:
     import torch
     from peft import PeftModel
@@ -110,13 +112,10 @@ def test_the_adapter_gives_the_same_answers_with_plain_peft(finished: Project) -
 
 def test_a_tampered_template_is_refused(copied: Project) -> None:
     folder = artifact(copied, "tune") / "model"
-    templates = [
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and "im_start" in path.read_text(encoding="utf-8", errors="ignore")
-    ]
-    template = next(path for path in templates if path.name in ("chat_template.jinja", "tokenizer_config.json"))
-    template.write_text(template.read_text(encoding="utf-8").replace("assistant", "helper"), encoding="utf-8")
+    template = folder / "chat_template.jinja"
+    changed = template.read_text(encoding="utf-8").replace("helpful", "careless")
+    assert changed != template.read_text(encoding="utf-8")
+    template.write_text(changed, encoding="utf-8")
     process = copied.heedful("generate", "Name three colours.")
     assert process.returncode == 2, process.stdout
     assert "template" in process.stderr

@@ -17,15 +17,19 @@ name = "small"
 documents = ["python_docs"]
 
 [construct]
-count = 24
+count = 14
+self_instruct = 0
+document_qa = 0.07
 
 [tune]
 epochs = 1
-max_length = 256
+batch_size = 4
+learning_rate = 0.001
+checkpoint_every = 2
 
 [evaluate]
-max_rows = 6
-max_tokens = 16
+max_rows = 4
+max_tokens = 12
 """
 
 
@@ -61,7 +65,7 @@ def small_project(folder: Path) -> Project:
     )
     assert process.returncode == 0, process.stderr
     rows = seeds.read_text(encoding="utf-8").splitlines(keepends=True)
-    # Every fifth keeps all kinds of task and both languages.
-    seeds.write_text("".join(rows[::5]), encoding="utf-8")
+    # Every eighth keeps most kinds of task and both languages.
+    seeds.write_text("".join(rows[::8]), encoding="utf-8")
     (folder / "heedful.toml").write_text(SMALL, encoding="utf-8")
     return Project(folder)

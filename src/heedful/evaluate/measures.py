@@ -44,7 +44,7 @@ METRICS: dict[str, Metric] = {
         "Requirements met", "Answers that keep every one of their requirements; of the rows that have any.", 1, "share", 1
     ),
     "requirements_kept": Metric(
-        "Share of requirements met", "Requirements kept, averaged over the rows that have any.", 1, "share", 1
+        "Requirement share", "Requirements kept, averaged over the rows that have any.", 1, "share", 1
     ),
     "cut": Metric("Answers cut off", "Answers that did not end before the token limit.", -1, "share", 1),
     "length_ratio": Metric("Length ratio", "Words of the answer over words of the reference, on average.", 0, "ratio", None),

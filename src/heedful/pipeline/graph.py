@@ -59,6 +59,8 @@ class Planned:
     key: str | None
     inputs: Mapping[str, str]
     manifest: Manifest | None
+    built: bool = False
+    """True when this run has just built it."""
 
 
 class Graph:
@@ -133,4 +135,4 @@ class Graph:
         with self.store.build(stage.name, stage.version, item.key, settings=settings, inputs=item.inputs) as draft:
             folders = {need: self.store.folder(need, done[need].key) for need in stage.needs}
             stage.build(Context(self._project, self._settings, folders, item.key, draft, self._watcher))
-        return Planned(stage, item.key, item.inputs, self.store.manifest(stage.name, item.key))
+        return Planned(stage, item.key, item.inputs, self.store.manifest(stage.name, item.key), built=True)

@@ -42,17 +42,14 @@ def run(
     with locked(project.state, purpose=purpose):
         remove_partials(project.root)
         graph = graph_of(project, settings, watcher)
-        fresh = {item.stage.name: item.key for item in graph.plan(until=until) if item.manifest is not None}
         outcomes = []
         for item in graph.run(until=until):
             assert item.manifest is not None
             folder = graph.store.folder(item.stage.name, item.manifest.key)
-            built = fresh.get(item.stage.name) != item.key
-            outcomes.append(StageOutcome(item.manifest, folder, built))
-            if built:
+            outcomes.append(StageOutcome(item.manifest, folder, item.built))
+            if item.built:
                 watcher.say(f"{item.stage.name}: {item.manifest.summary}")
             forget_working_state(project, item.manifest)
-            if item.stage.name == "evaluate" and (built or not project.report.is_file()):
-                publish_report(project, folder)
+            if item.stage.name == "evaluate" and publish_report(project, folder):
                 watcher.milestone("report.written")
         return outcomes

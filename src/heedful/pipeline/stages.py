@@ -11,6 +11,7 @@ Heavy libraries are imported when a stage is built, so that a run with nothing t
 
 from __future__ import annotations
 
+import filecmp
 import json
 import platform
 import shutil
@@ -21,7 +22,7 @@ from typing import Any
 from heedful.pipeline.graph import Context, Stage
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.artifacts import MANIFEST, Manifest, file_hash, versions
-from heedful.project.atomic import read_json, write_json
+from heedful.project.atomic import atomic_write, read_json, write_json
 from heedful.project.folder import Project
 from heedful.project.journal import Journal
 from heedful.project.settings import Settings
@@ -248,12 +249,17 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def publish_report(project: Project, artifact: Path) -> None:
-    """Put the report of the newest evaluation beside the settings, where people look for it."""
-    from heedful.project.atomic import atomic_write
+def publish_report(project: Project, artifact: Path) -> bool:
+    """Put the current evaluation's report beside the settings; False when it lies there already.
 
+    Compared by content: an earlier run may have been killed before this point, or old settings may be current again.
+    """
+    source = artifact / "report.html"
+    if project.report.is_file() and filecmp.cmp(source, project.report, shallow=False):
+        return False
     with atomic_write(project.report) as temporary:
-        shutil.copyfile(artifact / "report.html", temporary)
+        shutil.copyfile(source, temporary)
+    return True
 
 
 def forget_working_state(project: Project, manifest: Manifest) -> None:
