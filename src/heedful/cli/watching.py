@@ -103,7 +103,7 @@ class LineWatcher:
         running = _Running(total, unit)
         running.reported = running.started
         self._tasks[task] = running
-        self.say(f"{task}: {total if total is not None else 'some'} {unit} to do")
+        self.say(f"{task}: {total} {unit} to do" if total is not None else f"{task} ...")
 
     def advance(self, task: str, amount: int, note: str) -> None:
         running = self._tasks[task]
@@ -118,7 +118,8 @@ class LineWatcher:
         running = self._tasks.pop(task)
         if running.timer is not None:
             running.timer.cancel()
-        self.say(f"{task}: {running.done} {running.unit} in {duration(time.monotonic() - running.started)}")
+        done = f"{running.done} {running.unit}" if running.done else "done"
+        self.say(f"{task}: {done} in {duration(time.monotonic() - running.started)}")
 
     def _report(self, task: str, running: _Running) -> None:
         running.timer = None

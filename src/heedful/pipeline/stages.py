@@ -1,6 +1,6 @@
 """The stages of the loop, in order: what each reads, what it writes, and which files its artefact holds.
 
-    import     examples.parquet  documents.parquet  detected.txt
+    import     examples.parquet  preferences.jsonl  documents.parquet  detected.txt
     construct  examples.parquet  rejected.jsonl  statement.json
     curate     data.parquet  dropped.parquet  funnel.json
     tune       model/  ledger.json  history.json
@@ -16,6 +16,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,10 @@ def _import(context: Context) -> None:
     (folder / "detected.txt").write_text(detected + "\n", encoding="utf-8")
     records.write_examples(folder / "examples.parquet", read.examples)
     records.write_documents(folder / "documents.parquet", documents)
-    context.draft.counts.update(examples=len(read.examples), documents=len(documents))
-    context.draft.summary = f"{len(read.examples)} examples, {len(documents)} documents"
+    _write_json_lines(folder / "preferences.jsonl", (asdict(preference) for preference in read.preferences))
+    counts = {"examples": len(read.examples), "preferences": len(read.preferences), "documents": len(documents)}
+    context.draft.counts.update(counts)
+    context.draft.summary = ", ".join(f"{number} {name}" for name, number in counts.items() if number) or "nothing read"
 
 
 def _import_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]:

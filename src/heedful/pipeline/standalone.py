@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from heedful.errors import InputError
 from heedful.pipeline.settings import settings_from
-from heedful.project.atomic import atomic_folder, atomic_write, write_json
+from heedful.project.atomic import atomic_folder, atomic_write, write_json, write_text
 from heedful.project.journal import Journal
 from heedful.project.progress import Watcher
 from heedful.records import Example, digest, example_to_row, write_examples
@@ -28,12 +29,13 @@ def import_files(files: Sequence[str], out: Path, overrides: Sequence[str], watc
     _check_format(out)
     read = sources.read_records(files, on_error=settings_from(overrides).import_.on_error)
     save(out, read.examples)
-    described = "\n".join(report.describe() for report in read.report)
-    return {
-        "text": f"{described}\n{len(read.examples)} examples written to {out}",
-        "examples": len(read.examples),
-        "out": str(out),
-    }
+    lines = [*(report.describe() for report in read.report), f"{len(read.examples)} examples written to {out}"]
+    if read.preferences:
+        beside = out.with_name(f"{out.stem}.preferences.jsonl")
+        write_text(beside, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in read.preferences))
+        lines.append(f"{len(read.preferences)} preferences written to {beside}")
+    counts = {"examples": len(read.examples), "preferences": len(read.preferences)}
+    return {"text": "\n".join(lines), **counts, "out": str(out)}
 
 
 def curate_files(files: Sequence[str], out: Path, overrides: Sequence[str], watcher: Watcher) -> dict[str, Any]:
