@@ -1,5 +1,6 @@
 # make demo     installs and runs the whole loop, ends with demo/report.html
 # make test     installs and runs all tests
+# make bench-NAME  measures one thing against the best peer in the same run
 # make install  only installs; GPU=1 takes the CUDA build of torch, the default is a CPU build where one is offered
 # Every target uses .venv, made by `make install` from pyproject.toml and constraints.txt.
 
@@ -49,6 +50,11 @@ test-fast: install
 
 test-kill: install
 	$(BIN)/pytest -m kill --timeout 7200
+
+# Side by side with a peer, ratio in the last line: make bench-rouge
+bench-%: install
+	@test -f bench/$*.py || { echo "no bench named $*; there are: $(patsubst bench/%.py,%,$(wildcard bench/*.py))"; exit 2; }
+	$(BIN)/python bench/$*.py
 
 check: install
 	$(BIN)/ruff check

@@ -223,7 +223,10 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             history=read_json(context.inputs["tune"] / "history.json"),
             settings=context.settings.model_dump(mode="json"),
             versions=versions(),
-            seconds={stage: manifest["seconds"] for stage, manifest in made.items()},
+            seconds={
+                **{stage: manifest["seconds"] for stage, manifest in made.items()},
+                "evaluate": context.draft.seconds,
+            },
         ),
     )
 

@@ -96,6 +96,12 @@ class Draft:
     counts: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     summary: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since it was begun."""
+        return round(time.monotonic() - self.started, 3)
 
 
 class ArtifactStore:
@@ -122,7 +128,6 @@ class ArtifactStore:
     ) -> Iterator[Draft]:
         """A draft to fill; it becomes the artefact when the block succeeds and vanishes when it fails."""
         remove_partials(self._root / stage)
-        started = time.monotonic()
         with atomic_folder(self.folder(stage, key)) as folder:
             draft = Draft(folder)
             self._watcher.milestone("stage.begun")
@@ -146,7 +151,7 @@ class ArtifactStore:
                 counts=draft.counts,
                 metrics=draft.metrics,
                 summary=draft.summary,
-                seconds=round(time.monotonic() - started, 3),
+                seconds=draft.seconds,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 versions=versions(),
             )
