@@ -15,7 +15,7 @@ class ConstructSettings(Settings):
     count: int = Field(200, ge=0)
     """Examples to construct; exactly so many are accepted, or a statement says why not."""
     model: str = "smollm2-135m-instruct-q4_1"
-    """The writer of self_instruct and document_qa: a package model, a folder or `owner/model`."""
+    """The writer of self_instruct and document_qa: a package model, a folder, `owner/model` or `https://host/v1#model`."""
     self_instruct: float = Field(0.02, ge=0, le=1)
     """Share of `count` that the model invents from the seeds; what it falls short of, templates make up."""
     document_qa: float = Field(0.04, ge=0, le=1)
