@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,29 +20,39 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="PATH", help="Where t
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
-    app.command("import")(import_)
+    app.command("import", help=_IMPORT)(_stage("import", "import_files"))
     app.command("construct")(construct)
-    app.command("curate")(curate)
-    app.command("tune")(tune)
+    app.command("curate", help=_CURATE)(_stage("curate", "curate_files"))
+    app.command("tune", help=_TUNE)(_stage("tune", "tune_files"))
     app.command("evaluate")(evaluate)
     app.command("generate")(generate)
 
 
-def import_(
-    context: typer.Context,
-    files: Files = None,
-    out: Out = None,
-    project: ProjectOption = HERE,
-    overrides: SetOption = [],  # noqa: B006  (typer copies it)
-    as_json: JsonOption = False,
-) -> None:
-    """Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."""
-    session: Session = context.obj
-    if not files:
-        return run_project(session, project, overrides, until="import", as_json=as_json)
-    from heedful.pipeline.standalone import import_files
+_IMPORT = "Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."
+_CURATE = "Clean, deduplicate and split rows. Every dropped row keeps its reason; no split leaks into another."
+_TUNE = "Tune the model on the training split. Only answers are learnt; killed, it continues from its last checkpoint."
 
-    return _show(session, import_files(files, _required(out), overrides, session.watcher), as_json)
+
+def _stage(name: str, function: str) -> Callable[..., None]:
+    """A command that builds the project up to stage `name`, or calls `function` of `pipeline.standalone` on files."""
+
+    def command(
+        context: typer.Context,
+        files: Files = None,
+        out: Out = None,
+        project: ProjectOption = HERE,
+        overrides: SetOption = [],  # noqa: B006  (typer copies it)
+        as_json: JsonOption = False,
+    ) -> None:
+        session: Session = context.obj
+        if not files:
+            return run_project(session, project, overrides, until=name, as_json=as_json)
+        from heedful.pipeline import standalone
+
+        result = getattr(standalone, function)(files, _required(out), overrides, session.watcher)
+        return _show(session, result, as_json)
+
+    return command
 
 
 def construct(
@@ -60,40 +71,6 @@ def construct(
     from heedful.pipeline.standalone import construct_files
 
     return _show(session, construct_files(files, seeds, _required(out), overrides, session.watcher), as_json)
-
-
-def curate(
-    context: typer.Context,
-    files: Files = None,
-    out: Out = None,
-    project: ProjectOption = HERE,
-    overrides: SetOption = [],  # noqa: B006  (typer copies it)
-    as_json: JsonOption = False,
-) -> None:
-    """Clean, deduplicate and split rows. Every dropped row keeps its reason; no split leaks into another."""
-    session: Session = context.obj
-    if not files:
-        return run_project(session, project, overrides, until="curate", as_json=as_json)
-    from heedful.pipeline.standalone import curate_files
-
-    return _show(session, curate_files(files, _required(out), overrides, session.watcher), as_json)
-
-
-def tune(
-    context: typer.Context,
-    files: Files = None,
-    out: Out = None,
-    project: ProjectOption = HERE,
-    overrides: SetOption = [],  # noqa: B006  (typer copies it)
-    as_json: JsonOption = False,
-) -> None:
-    """Tune the model on the training split. Only answers are learnt; killed, it continues from its last checkpoint."""
-    session: Session = context.obj
-    if not files:
-        return run_project(session, project, overrides, until="tune", as_json=as_json)
-    from heedful.pipeline.standalone import tune_files
-
-    return _show(session, tune_files(files, _required(out), overrides, session.watcher), as_json)
 
 
 def evaluate(
