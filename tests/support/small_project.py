@@ -36,12 +36,13 @@ max_tokens = 12
 class Project:
     """A project folder and the command line over it, in a process of its own as users run it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, overrides: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.overrides = [part for override in overrides for part in ("--set", override)]
 
     def heedful(self, *arguments: str, prefix: Sequence[str] = ("-m", "heedful")) -> subprocess.CompletedProcess[str]:
         """Run one command on the project."""
-        command = [sys.executable, *prefix, *arguments, "--project", str(self.folder)]
+        command = [sys.executable, *prefix, *arguments, *self.overrides, "--project", str(self.folder)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
 
     def json(self, *arguments: str) -> Any:
