@@ -7,18 +7,20 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from heedful.project import MILESTONES
+import forked
+import killer
+from heedful.project import MILESTONES, Watcher
 from heedful.records import read_examples
+from killer import Killer
 from small_project import Project, small_project
 
-KILLER = str(Path(__file__).with_name("killer.py"))
+KILLER = str(Path(killer.__file__))
 
 
 STAGES = ("import", "construct", "curate", "tune", "evaluate")
@@ -76,6 +78,16 @@ def killed(project: Project, name: str, count: int) -> bool:
     return process.returncode == -signal.SIGKILL
 
 
+def run_forked(
+    project: Project, folder: Path, *, watcher: Watcher | None = None, kill_after: float | None = None
+) -> int:
+    """`heedful run` in a forked process; its output is shown when it fails."""
+    output = folder / "output.txt"
+    code = forked.run(project.arguments("run"), output=output, watcher=watcher, kill_after=kill_after)
+    assert code in (0, -signal.SIGKILL), output.read_text(encoding="utf-8")
+    return code
+
+
 def points(passed: Counter[str]) -> list[tuple[str, int]]:
     """(milestone, occurrence): each name at its first, a middle and its last occurrence."""
     return [(name, count) for name, times in passed.items() for count in sorted({1, (times + 1) // 2, times})]
@@ -102,14 +114,15 @@ def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) ->
 
 @pytest.mark.kill
 def test_killed_at_every_point(finished: Project, tmp_path: Path) -> None:
+    forked.preload()
     passed = milestones(finished, tmp_path / "recorded")
     assert {name for counts in passed.values() for name in counts} == set(MILESTONES), "a milestone that no run passes"
     for stage, counts in passed.items():
         for name, count in points(counts):
             project = before(stage, finished, tmp_path / "killed")
-            assert killed(project, name, count), f"{stage}: {name} was not reached {count} times"
-            process = project.heedful("run")
-            assert process.returncode == 0, f"{stage}: after {name} x {count}: {process.stderr}"
+            code = run_forked(project, tmp_path, watcher=Killer(name, count))
+            assert code == -signal.SIGKILL, f"{stage}: {name} was not reached {count} times"
+            assert run_forked(project, tmp_path) == 0
             assert_equal_end(project, finished)
             print(f"killed in {stage} at {name} x {count}: equal end", flush=True)
             shutil.rmtree(project.folder)
@@ -121,23 +134,20 @@ QUICKER = ("construct.document_qa=0", "evaluate.max_tokens=6", "evaluate.max_row
 
 @pytest.mark.kill
 def test_killed_at_random_moments(tmp_path: Path) -> None:
+    forked.preload()
     whole = Project(small_project(tmp_path / "whole").folder, overrides=QUICKER)
     started = time.monotonic()
-    assert whole.heedful("run").returncode == 0
+    assert run_forked(whole, tmp_path) == 0
     seconds = time.monotonic() - started
     draws = random.Random(20)
     for number in range(20):
         project = Project(small_project(tmp_path / "killed").folder, overrides=QUICKER)
         after = draws.uniform(0.02, 0.98) * seconds
-        command = [sys.executable, "-m", "heedful", "run", *project.overrides, "--project", str(project.folder)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(after)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        again = project.heedful("run")
-        assert again.returncode == 0, f"after {after:.2f} s: {again.stderr}"
+        code = run_forked(project, tmp_path, kill_after=after)
+        assert run_forked(project, tmp_path) == 0
         assert_equal_end(project, whole)
-        print(f"{number + 1} of 20: killed after {after:.2f} of {seconds:.0f} s: equal end", flush=True)
+        end = "killed" if code else "already done"
+        print(f"{number + 1} of 20: {end} after {after:.2f} of {seconds:.0f} s: equal end", flush=True)
         shutil.rmtree(project.folder)
 
 

@@ -40,9 +40,13 @@ class Project:
         self.folder = folder
         self.overrides = [part for override in overrides for part in ("--set", override)]
 
+    def arguments(self, *arguments: str) -> list[str]:
+        """A command's arguments, on this project."""
+        return [*arguments, *self.overrides, "--project", str(self.folder)]
+
     def heedful(self, *arguments: str, prefix: Sequence[str] = ("-m", "heedful")) -> subprocess.CompletedProcess[str]:
         """Run one command on the project."""
-        command = [sys.executable, *prefix, *arguments, *self.overrides, "--project", str(self.folder)]
+        command = [sys.executable, *prefix, *self.arguments(*arguments)]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
 
     def json(self, *arguments: str) -> Any:
