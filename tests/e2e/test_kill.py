@@ -112,20 +112,29 @@ def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) ->
     assert_equal_end(project, finished)
 
 
-@pytest.mark.kill
-def test_killed_at_every_point(finished: Project, tmp_path: Path) -> None:
+@pytest.fixture(scope="session")
+def passed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[str]]:
+    """The milestones of each stage."""
     forked.preload()
-    passed = milestones(finished, tmp_path / "recorded")
-    assert {name for counts in passed.values() for name in counts} == set(MILESTONES), "a milestone that no run passes"
-    for stage, counts in passed.items():
-        for name, count in points(counts):
-            project = before(stage, finished, tmp_path / "killed")
-            code = run_forked(project, tmp_path, watcher=Killer(name, count))
-            assert code == -signal.SIGKILL, f"{stage}: {name} was not reached {count} times"
-            assert run_forked(project, tmp_path) == 0
-            assert_equal_end(project, finished)
-            print(f"killed in {stage} at {name} x {count}: equal end", flush=True)
-            shutil.rmtree(project.folder)
+    return milestones(finished, tmp_path_factory.mktemp("milestones") / "recorded")
+
+
+@pytest.mark.kill
+def test_every_milestone_is_passed_by_some_stage(passed: dict[str, Counter[str]]) -> None:
+    assert {name for counts in passed.values() for name in counts} == set(MILESTONES), "it would protect nothing"
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_every_point(finished: Project, passed: dict[str, Counter[str]], stage: str, tmp_path: Path) -> None:
+    for name, count in points(passed[stage]):
+        project = before(stage, finished, tmp_path / "killed")
+        code = run_forked(project, tmp_path, watcher=Killer(name, count))
+        assert code == -signal.SIGKILL, f"{stage}: {name} was not reached {count} times"
+        assert run_forked(project, tmp_path) == 0
+        assert_equal_end(project, finished)
+        print(f"killed in {stage} at {name} x {count}: equal end", flush=True)
+        shutil.rmtree(project.folder)
 
 
 QUICKER = ("construct.document_qa=0", "evaluate.max_tokens=6", "evaluate.max_rows=3")
