@@ -67,6 +67,13 @@ def test_a_killed_writer_leaves_only_what_remove_partials_removes(tmp_path: Path
     assert names(tmp_path) == []
 
 
+def test_only_our_own_leftovers_are_removed_where_people_keep_files(tmp_path: Path) -> None:
+    for name in (".report.html.x1y2.partial", ".film.partial", "report.html.partial", "notes.partial"):
+        (tmp_path / name).write_text("text")
+    remove_partials(tmp_path, "report.html")
+    assert names(tmp_path) == [".film.partial", "notes.partial", "report.html.partial"]
+
+
 def test_store_builds_seals_and_notices_missing_files(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path, Silent())
     key = artifact_key("curate", 1, {"seed": 1}, {"import": "abc"})

@@ -40,7 +40,7 @@ def run(
 ) -> list[StageOutcome]:
     """Build what is stale up to `until`. Raises ProjectError when another process works in this project."""
     with locked(project.state, purpose=purpose):
-        remove_partials(project.root)
+        remove_partials(project.root, project.report.name)
         graph = graph_of(project, settings, watcher)
         outcomes = []
         for item in graph.run(until=until):

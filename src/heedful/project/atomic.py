@@ -77,11 +77,14 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
-def remove_partials(folder: Path) -> list[Path]:
-    """Remove what killed processes left in `folder`; call only while holding the lock that guards it."""
+def remove_partials(folder: Path, name: str = "*") -> list[Path]:
+    """Remove what killed processes left in `folder` of files called `name`; call only while holding the folder's lock.
+
+    In a folder that people use, give the name: their own files may end in `.partial` too.
+    """
     removed = []
     if folder.is_dir():
-        for path in sorted(folder.glob(".*.partial")):
+        for path in sorted(folder.glob(f".{name}.*.partial")):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
