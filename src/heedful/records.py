@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -361,25 +361,22 @@ def read_examples(path: Path) -> list[Example]:
     return examples_from_table(pq.read_table(path))
 
 
+def document_to_row(document: Document) -> dict[str, Any]:
+    """One row of `DOCUMENT_SCHEMA`."""
+    return asdict(document)
+
+
+def document_from_row(row: Mapping[str, Any]) -> Document:
+    """The inverse of `document_to_row`."""
+    return Document(**{**row, "sections": tuple(Section(**section) for section in row["sections"])})
+
+
 def write_documents(path: Path, documents: Iterable[Document]) -> None:
     """Write a parquet file of `DOCUMENT_SCHEMA`."""
-    rows = [
-        {
-            "id": document.id,
-            "title": document.title,
-            "sections": [{"title": s.title, "text": s.text, "kind": s.kind, "meta": s.meta} for s in document.sections],
-            "source": document.source,
-            "language": document.language,
-            "license": document.license,
-        }
-        for document in documents
-    ]
+    rows = [document_to_row(document) for document in documents]
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA), path, compression="zstd")
 
 
 def read_documents(path: Path) -> list[Document]:
     """The inverse of `write_documents`."""
-    return [
-        Document(**{**row, "sections": tuple(Section(**section) for section in row["sections"])})
-        for row in pq.read_table(path).to_pylist()
-    ]
+    return [document_from_row(row) for row in pq.read_table(path).to_pylist()]

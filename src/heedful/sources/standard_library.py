@@ -16,13 +16,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
 from heedful.errors import InputError, RunError
 from heedful.project.settings import nearest
-from heedful.records import Document, Section, canonical_json, origin_id
+from heedful.records import Document, Section, canonical_json, document_from_row, document_to_row, origin_id
 from heedful.text import sentences
 
 LICENSE = "PSF-2.0"
@@ -138,10 +137,7 @@ def _read_elsewhere(modules: list[str]) -> list[Document]:
     process = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if process.returncode != 0:
         raise RunError(f"python_docs: reading the library's documentation failed: {process.stderr.strip()[-500:]}")
-    return [
-        Document(**{**row, "sections": tuple(Section(**section) for section in row["sections"])})
-        for row in json.loads(process.stdout)
-    ]
+    return [document_from_row(row) for row in json.loads(process.stdout)]
 
 
 def _optimisation_flags() -> list[str]:
@@ -151,7 +147,7 @@ def _optimisation_flags() -> list[str]:
 
 def documents_as_json(modules: Sequence[str]) -> str:
     """What `python_docs` asks a fresh process for; ASCII only, whatever that process's terminal can write."""
-    return json.dumps([asdict(_document(name)) for name in modules])
+    return json.dumps([document_to_row(_document(name)) for name in modules])
 
 
 def _document(name: str) -> Document:
