@@ -43,7 +43,7 @@ test: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not kill'
 
 test-fast: install
 	$(BIN)/pytest -m 'not slow and not model and not kill'

@@ -9,15 +9,15 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import forked
 import killer
-from heedful.project import MILESTONES, Watcher
+from forked import Nursery, nursery
+from heedful.project import MILESTONES
 from heedful.records import read_examples
-from killer import Killer
 from small_project import Project, small_project
 
 KILLER = str(Path(killer.__file__))
@@ -79,11 +79,16 @@ def killed(project: Project, name: str, count: int) -> bool:
 
 
 def run_forked(
-    project: Project, folder: Path, *, watcher: Watcher | None = None, kill_after: float | None = None
+    forks: Nursery,
+    project: Project,
+    folder: Path,
+    *,
+    kill_at: tuple[str, int] | None = None,
+    kill_after: float | None = None,
 ) -> int:
     """`heedful run` in a forked process; its output is shown when it fails."""
     output = folder / "output.txt"
-    code = forked.run(project.arguments("run"), output=output, watcher=watcher, kill_after=kill_after)
+    code = forks.run(project.arguments("run"), output=output, kill_at=kill_at, kill_after=kill_after)
     assert code in (0, -signal.SIGKILL), output.read_text(encoding="utf-8")
     return code
 
@@ -113,9 +118,15 @@ def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) ->
 
 
 @pytest.fixture(scope="session")
+def forks() -> Iterator[Nursery]:
+    """The process that forks the runs."""
+    with nursery() as forking:
+        yield forking
+
+
+@pytest.fixture(scope="session")
 def passed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Counter[str]]:
     """The milestones of each stage."""
-    forked.preload()
     return milestones(finished, tmp_path_factory.mktemp("milestones") / "recorded")
 
 
@@ -126,12 +137,14 @@ def test_every_milestone_is_passed_by_some_stage(passed: dict[str, Counter[str]]
 
 @pytest.mark.kill
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_every_point(finished: Project, passed: dict[str, Counter[str]], stage: str, tmp_path: Path) -> None:
+def test_killed_at_every_point(
+    finished: Project, passed: dict[str, Counter[str]], forks: Nursery, stage: str, tmp_path: Path
+) -> None:
     for name, count in points(passed[stage]):
         project = before(stage, finished, tmp_path / "killed")
-        code = run_forked(project, tmp_path, watcher=Killer(name, count))
+        code = run_forked(forks, project, tmp_path, kill_at=(name, count))
         assert code == -signal.SIGKILL, f"{stage}: {name} was not reached {count} times"
-        assert run_forked(project, tmp_path) == 0
+        assert run_forked(forks, project, tmp_path) == 0
         assert_equal_end(project, finished)
         print(f"killed in {stage} at {name} x {count}: equal end", flush=True)
         shutil.rmtree(project.folder)
@@ -142,18 +155,17 @@ QUICKER = ("construct.document_qa=0", "evaluate.max_tokens=6", "evaluate.max_row
 
 
 @pytest.mark.kill
-def test_killed_at_random_moments(tmp_path: Path) -> None:
-    forked.preload()
+def test_killed_at_random_moments(forks: Nursery, tmp_path: Path) -> None:
     whole = Project(small_project(tmp_path / "whole").folder, overrides=QUICKER)
     started = time.monotonic()
-    assert run_forked(whole, tmp_path) == 0
+    assert run_forked(forks, whole, tmp_path) == 0
     seconds = time.monotonic() - started
     draws = random.Random(20)
     for number in range(20):
         project = Project(small_project(tmp_path / "killed").folder, overrides=QUICKER)
         after = draws.uniform(0.02, 0.98) * seconds
-        code = run_forked(project, tmp_path, kill_after=after)
-        assert run_forked(project, tmp_path) == 0
+        code = run_forked(forks, project, tmp_path, kill_after=after)
+        assert run_forked(forks, project, tmp_path) == 0
         assert_equal_end(project, whole)
         end = "killed" if code else "already done"
         print(f"{number + 1} of 20: {end} after {after:.2f} of {seconds:.0f} s: equal end", flush=True)
