@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from heedful.models import LoadedModel
+    from small_project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +33,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from heedful.models.scratch import tiny_llama
 
     return tiny_llama(tmp_path_factory.mktemp("tiny_model"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A finished project of the tiny model. Copy its folder before you change anything."""
+    from small_project import tiny_project
+
+    return tiny_project(tmp_path_factory.mktemp("tiny_project") / "tiny", tiny_model)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -224,6 +225,54 @@ def test_several_threads_wait_at_once(engine: LocalEngine) -> None:
     for thread in threads:
         thread.join(timeout=60)
     assert found == expected
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 20])
+def test_who_comes_later_joins_and_nobody_notices(engine: LocalEngine, num_steps: int) -> None:
+    requests = [ask(text, name=text, max_tokens=30 - 4 * number) for number, text in enumerate(PROMPTS)]
+    expected = [alone(engine, request)[0].token_ids for request in requests]
+    handles = [engine.submit(requests[0])]
+    events = iter(handles[0])
+    for request in requests[1:]:
+        taken = list(islice(events, num_steps))
+        handles.append(engine.submit(request))
+        if taken and taken[-1].generation is None:
+            assert next(iter(handles[-1])).index == 0, "the newcomer is written while the first one goes on"
+    assert [handle.result()[0].token_ids for handle in handles] == expected
+    assert engine.num_in_flight == 0
+
+
+def test_a_newcomer_that_cannot_join_is_told(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = engine.submit(ask("a"))
+    next(iter(first))
+    second = engine.submit(ask("b"))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module.Batch, "join", fail)
+        with pytest.raises(EngineError, match="smaller max_batch"):
+            second.result()
+    assert first.result()[0].finish_reason == "error"
+    assert second.result()[0].finish_reason == "error"
+    assert alone(engine, ask("a"))[0].finish_reason == "length"
+
+
+def test_cancelling_is_heard_while_another_thread_drives(engine: LocalEngine) -> None:
+    long = engine.submit(ask("long", max_tokens=400))
+    driver = Thread(target=long.result)
+    driver.start()
+    other = engine.submit(ask("other", max_tokens=400))
+    assert engine.num_in_flight == 2
+    other.cancel()
+    assert other.result()[0].finish_reason == "cancelled"
+    assert engine.num_in_flight == 1, "the first goes on"
+    long.cancel()
+    driver.join(timeout=30)
+    assert long.result()[0].finish_reason == "cancelled"
+    assert long.result()[0].usage.completion_tokens < 400
+    assert engine.num_in_flight == 0
 
 
 def test_a_failed_step_is_told_and_the_engine_lives_on(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,39 @@ max_rows = 4
 max_tokens = 12
 """
 
+TINY = """
+[project]
+name = "tiny"
+
+[import]
+documents = ["documents"]
+
+[construct]
+count = 6
+self_instruct = 0
+document_qa = 0
+blocks = 2
+
+[tune]
+model = {model}
+epochs = 1
+batch_size = 4
+
+[evaluate]
+max_rows = 3
+max_tokens = 6
+"""
+TEA = """# Tea {number}
+
+Tea is a drink made from leaves. Its water is hot, not boiling. Most people drink it warm, some drink it cold.
+
+## Kinds
+
+- green
+- black
+- white
+"""
+
 
 class Project:
     """A project folder and the command line over it, in a process of its own as users run it."""
@@ -64,13 +97,27 @@ class Project:
 
 def small_project(folder: Path) -> Project:
     """A new project with the small profile; nothing is built."""
-    seeds = folder / "seeds.jsonl"
+    return _new_project(folder, SMALL)
+
+
+def tiny_project(folder: Path, model: Path) -> Project:
+    """A project whose whole loop ran, in seconds, on a tiny model: everything is in place, the answers are nonsense."""
+    project = _new_project(folder, TINY.format(model=json.dumps(str(model))))
+    for number in range(4):
+        (folder / "documents" / f"tea{number}.md").write_text(TEA.format(number=number), encoding="utf-8")
+    process = project.heedful("run")
+    assert process.returncode == 0, process.stderr
+    return project
+
+
+def _new_project(folder: Path, settings: str) -> Project:
     process = subprocess.run(
         [sys.executable, "-m", "heedful", "init", str(folder)], capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
+    seeds = folder / "seeds.jsonl"
     rows = seeds.read_text(encoding="utf-8").splitlines(keepends=True)
     # Every eighth keeps most kinds of task and both languages.
     seeds.write_text("".join(rows[::8]), encoding="utf-8")
-    (folder / "heedful.toml").write_text(SMALL, encoding="utf-8")
+    (folder / "heedful.toml").write_text(settings, encoding="utf-8")
     return Project(folder)

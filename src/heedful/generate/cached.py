@@ -59,6 +59,10 @@ class CachedEngine(ClosesItself):
     def preferred_batch(self) -> int:
         return self._engine.preferred_batch
 
+    @property
+    def num_in_flight(self) -> int:
+        return self._engine.num_in_flight
+
     def submit(self, request: Request) -> CachedHandle:
         """Look the request up, or queue it in the engine within."""
         key = _request_key(self.identity, request)

@@ -103,6 +103,10 @@ class Engine(Protocol):
     def preferred_batch(self) -> int:
         """How many requests are worth submitting together."""
 
+    @property
+    def num_in_flight(self) -> int:
+        """Answers that are asked for and not finished."""
+
     def submit(self, request: Request) -> Handle:
         """Queue a request; raises a UserError at once when it cannot be answered as asked."""
 

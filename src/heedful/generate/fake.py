@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from weakref import WeakSet
 
 from heedful.errors import EngineError, InputError
 from heedful.generate._base import ClosesItself, check_request
@@ -31,6 +32,7 @@ class FakeEngine(ClosesItself):
         self.num_answered = 0
         """Requests submitted so far: tests read it to see what was asked again."""
         self.num_scored = 0
+        self._handles: WeakSet[FakeHandle] = WeakSet()
 
     @property
     def identity(self) -> str:
@@ -40,6 +42,10 @@ class FakeEngine(ClosesItself):
     def preferred_batch(self) -> int:
         return self._preferred_batch
 
+    @property
+    def num_in_flight(self) -> int:
+        return sum(handle.num_unfinished for handle in self._handles)
+
     def submit(self, request: Request) -> FakeHandle:
         """Decide the answer now; it streams when the handle is iterated."""
         check_request(request)
@@ -48,7 +54,9 @@ class FakeEngine(ClosesItself):
         if request.logprobs:
             raise InputError(f"request {request.id!r}: a fake engine has no log-probabilities of its answers")
         self.num_answered += 1
-        return FakeHandle(request, _cut_at_stop(self._text(request), request.sampling.stop))
+        handle = FakeHandle(request, _cut_at_stop(self._text(request), request.sampling.stop))
+        self._handles.add(handle)
+        return handle
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
         """Add-one smoothed frequencies of the prompt's bytes."""
@@ -87,6 +95,11 @@ class FakeHandle:
         self._events = self._stream()
         self._done: list[Generation] = []
         self._cancelled = False
+
+    @property
+    def num_unfinished(self) -> int:
+        """Answers that were not read to their end."""
+        return 0 if self._cancelled else self._request.sampling.n - len(self._done)
 
     def __iter__(self) -> Iterator[Event]:
         return self._events

@@ -1,4 +1,4 @@
-"""Rows that are decoded together, one token each per step. Rows finish on their own; their room is given back.
+"""Rows that are decoded together, one token each per step. Rows join between steps and finish on their own.
 
 Prompts are padded on the left, so that all rows write their next token into the same column of the cache.
 Legend: B rows, T columns, V vocabulary.
@@ -38,16 +38,44 @@ class Batch:
         """The rows that are still being written."""
         return [row for row in self._slots if row is not None and not row.finished]
 
+    @property
+    def width(self) -> int:
+        """Columns of the cache that are in use."""
+        return int(self._mask.shape[1])
+
+    @property
+    def can_be_joined(self) -> bool:
+        """False for models whose caches cannot be shifted (sliding windows): newcomers wait for the next batch."""
+        return kv.is_growing(self._cache)
+
+    @torch.inference_mode()
+    def join(self, rows: Sequence[Row]) -> None:
+        """Take `rows` in; their prompts are read now, and their first tokens come with the next step."""
+        old = self._read()
+        new = Batch(self._model, rows, self._pad_id)
+        logits = new._read()
+        self._logits = torch.cat([old, logits])
+        width = max(self.width, new.width)
+        self._mask = torch.cat(
+            [torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in (self._mask, new._mask)]
+        )
+        self._positions = torch.cat([self._positions, new._positions])
+        num_rows, num_old = len(self._slots) + len(rows), len(self._slots)
+        parts = [(self._cache, list(range(num_old))), (new._cache, list(range(num_old, num_rows)))]
+        self._cache = kv.new_cache(self._model.config)
+        for cache, places in sorted(parts, key=lambda part: -part[0].get_seq_length()):
+            kv.place(self._cache, cache, places, num_rows)
+        self._slots += new._slots
+
     @torch.inference_mode()
     def step(self) -> None:
         """Give every live row its next token."""
-        if self._logits is None:
-            self._logits = self._read_prompts([row.prompt_ids for row in self._slots if row is not None])
+        logits = self._read()
         self._drop_finished()
         live = [(slot, row) for slot, row in enumerate(self._slots) if row is not None]
         if not live:
             return
-        logits = self._logits[[slot for slot, _ in live]].float()
+        logits = logits[[slot for slot, _ in live]].float()
         chosen = choose(logits, [row.sampling for _, row in live], [row.generator for _, row in live])
         wanted = [number for number, (_, row) in enumerate(live) if row.wants_logprobs]
         logprobs = dict(zip(wanted, torch.log_softmax(logits[wanted], dim=-1), strict=True)) if wanted else {}
@@ -57,6 +85,12 @@ class Batch:
             tokens[slot] = token
         if self.rows:
             self._advance(tokens)
+
+    def _read(self) -> torch.Tensor:
+        """Logits of each slot's next token, (B, V); the first call reads the prompts."""
+        if self._logits is None:
+            self._logits = self._read_prompts([row.prompt_ids for row in self._slots if row is not None])
+        return self._logits
 
     def _read_prompts(self, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
         """Logits after each prompt, (B, V). Prompts of similar length are read together: padding costs like reading."""

@@ -1,7 +1,7 @@
-"""LocalEngine: requests queue up, are decoded in batches in the order they came, and stream as they are written.
+"""LocalEngine: requests queue up, join the running batch in the order they came, and stream as they are written.
 
-No thread of its own: whoever waits for an answer drives the batch, and writes other waiters' tokens on the way.
-Batches are formed when one is needed, from the front of the queue; a running batch takes no new rows.
+No thread of its own: of those who wait for answers one drives the batch, and writes the others' tokens on the way.
+After every step all of them look whether what they wait for has come, so that no stream stalls behind another.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 from heedful.errors import EngineError, InputError
@@ -24,7 +25,7 @@ from heedful.project import Silent, Watcher
 from heedful.records import Generation, digest
 from heedful.render import renderer_for
 
-# Room for keys and values: a 135M model keeps 46 kB a token, so a full batch stays below 1.5 GB.
+# Room for keys and values: a 135M model keeps 46 kB a token, so a full batch stays below 1.5 GB (while rows join, twice).
 _TOKENS_PER_BATCH = 32_768
 # Scores are computed and sorted by length within windows of this many items.
 _SCORE_WINDOW = 512
@@ -51,7 +52,10 @@ class LocalEngine(ClosesItself):
         self._pad_id = loaded.tokenizer.pad_token_id or 0
         self._queue: deque[Row] = deque()
         self._batch: Batch | None = None
-        self._lock = Lock()
+        # Who may run the model and change rows: one thread at a time (`_busy`), all others look again after its turn.
+        self._turn = Condition()
+        self._busy = False
+        self._num_waiting = 0
         self._closed = False
         arithmetic = [str(loaded.model.dtype), loaded.model.device.type, self._max_length]
         weights = [loaded.identity, _adapter_in_memory(loaded)]
@@ -65,6 +69,11 @@ class LocalEngine(ClosesItself):
     def preferred_batch(self) -> int:
         return self._max_batch
 
+    @property
+    def num_in_flight(self) -> int:
+        batch = self._batch
+        return sum(not row.finished for row in [*self._queue, *(batch.rows if batch else [])])
+
     def submit(self, request: Request) -> LocalHandle:
         """Queue a request; raises InputError at once for a prompt that leaves no room for an answer."""
         check_request(request)
@@ -77,7 +86,7 @@ class LocalEngine(ClosesItself):
         rows = [
             Row(request, index, prompt_ids, self._max_length, self._renderer) for index in range(request.sampling.n)
         ]
-        with self._lock:
+        with self._turn:
             self._check_open()
             self._queue.extend(rows)
         return LocalHandle(self, rows)
@@ -86,7 +95,7 @@ class LocalEngine(ClosesItself):
         """Scores in order. Runs between the steps of a batch under way."""
         pending = iter(items)
         while window := list(islice(pending, _SCORE_WINDOW)):
-            with self._lock:
+            with self._model_to_itself():
                 self._check_open()
                 results = score(
                     self._model,
@@ -100,18 +109,26 @@ class LocalEngine(ClosesItself):
 
     def close(self) -> None:
         """Cancel what is under way and let go of the model."""
-        with self._lock:
+        with self._model_to_itself():
+            self._closed = True
             for row in [*self._queue, *(self._batch.rows if self._batch else [])]:
                 row.finish("cancelled")
             self._queue.clear()
             self._batch = self._model = None
-            self._closed = True
 
     def drive(self, rows: list[Row], *, until_finished: bool) -> None:
         """Run one step, unless another thread has brought meanwhile what is waited for: the end, or any event."""
-        with self._lock:
-            if all(row.finished for row in rows) or (not until_finished and any(row.events for row in rows)):
+
+        def has_come() -> bool:
+            return all(row.finished for row in rows) or (not until_finished and any(row.events for row in rows))
+
+        with self._turn:
+            # Those who only cancel or score go first: a thread that drives again and again would never let them in.
+            self._turn.wait_for(lambda: has_come() or not (self._busy or self._num_waiting))
+            if has_come():
                 return
+            self._busy = True
+        with self._until_done():
             try:
                 self._step()
             except BaseException as error:
@@ -124,28 +141,62 @@ class LocalEngine(ClosesItself):
 
     def cancel(self, rows: list[Row]) -> None:
         """End `rows` as they are; waits for a step under way, a fraction of a second."""
-        with self._lock:
+        with self._model_to_itself():
             for row in rows:
                 row.finish("cancelled")
 
+    @contextmanager
+    def _model_to_itself(self) -> Iterator[None]:
+        with self._turn:
+            self._num_waiting += 1
+            self._turn.wait_for(lambda: not self._busy)
+            self._num_waiting -= 1
+            self._busy = True
+        with self._until_done():
+            yield
+
+    @contextmanager
+    def _until_done(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._busy = False
+                self._turn.notify_all()
+
     def _step(self) -> None:
-        if self._batch is None:
-            self._batch = Batch(self._model, self._take(), self._pad_id)
+        if self._batch is None or self._batch.can_be_joined:
+            self._admit(self._take())
+        assert self._batch is not None
         self._batch.step()
         if not self._batch.rows:
             self._batch = None
 
+    def _admit(self, newcomers: list[Row]) -> None:
+        try:
+            if self._batch is None:
+                self._batch = Batch(self._model, newcomers, self._pad_id)
+            elif newcomers:
+                self._batch.join(newcomers)
+        except BaseException:
+            for row in newcomers:
+                row.finish("error")
+            raise
+
     def _take(self) -> list[Row]:
-        """The rows of the next batch: from the front of the queue, at least one, as many as fit."""
+        """Rows that may join now: from the front of the queue, as many as fit; at least one when nothing runs."""
+        rows = list(self._batch.rows) if self._batch else []
         taken: list[Row] = []
-        width = 0
-        while self._queue and len(taken) < self._max_batch:
+        width = self._batch.width if self._batch else 0
+        num_left = max((row.num_left for row in rows), default=0)
+        while self._queue and len(rows) < self._max_batch:
             row = self._queue[0]
-            width = max(width, row.max_length)
-            if taken and width * (len(taken) + 1) > _TOKENS_PER_BATCH:
+            width, num_left = max(width, len(row.prompt_ids)), max(num_left, row.num_left)
+            if rows and (width + num_left) * (len(rows) + 1) > _TOKENS_PER_BATCH:
                 break
             self._queue.popleft()
             if not row.finished:
+                rows.append(row)
                 taken.append(row)
         return taken
 

@@ -25,8 +25,6 @@ class Row:
         self.events: deque[Event] = deque()
         self.generation: Generation | None = None
         self._room = min(request.sampling.max_tokens, max_length - len(prompt_ids))
-        self.max_length = len(prompt_ids) + self._room
-        """Tokens that this row can come to, prompt included."""
         self._end_ids = frozenset(renderer.end_of_turn_ids)
         self._writer = TextWriter(renderer.decode, request.sampling.stop)
         self._ids: list[int] = []
@@ -41,6 +39,11 @@ class Row:
     def wants_logprobs(self) -> bool:
         """The request's."""
         return self.request.logprobs
+
+    @property
+    def num_left(self) -> int:
+        """Tokens that may still be written."""
+        return self._room - len(self._ids)
 
     @property
     def finished(self) -> bool:
@@ -68,7 +71,7 @@ class Row:
         if self.finished:
             return
         piece += self._writer.finish()
-        self.generation = Generation(
+        generation = Generation(
             request_id=self.request.id,
             text=self._writer.text,
             token_ids=tuple(self._ids),
@@ -77,7 +80,9 @@ class Row:
             usage=Usage(len(self.prompt_ids), len(self._ids)),
             index=self.index,
         )
-        self.events.append(Event(self.index, piece, self.generation))
+        # The event first: other threads take a finished row without events for one that has told everything.
+        self.events.append(Event(self.index, piece, generation))
+        self.generation = generation
 
 
 def _generator(sampling: Sampling, prompt_ids: Sequence[int], index: int) -> torch.Generator | None:

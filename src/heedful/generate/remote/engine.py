@@ -51,6 +51,7 @@ class RemoteEngine(ClosesItself):
         self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="heedful-remote")
         self._max_in_flight, self._max_attempts = max_in_flight, max_attempts
         self._closing = Flag()
+        self._unfinished: set[Future[tuple[Generation, ...]]] = set()
         self._sleep = sleep or self._closing.wait
 
     @property
@@ -61,6 +62,11 @@ class RemoteEngine(ClosesItself):
     def preferred_batch(self) -> int:
         return 4 * self._max_in_flight
 
+    @property
+    def num_in_flight(self) -> int:
+        """Requests, whatever their `n`: the server makes all answers of one together."""
+        return len(self._unfinished)
+
     def submit(self, request: Request) -> RemoteHandle:
         """Send a request as soon as a thread is free; the server makes all `n` answers."""
         check_request(request)
@@ -69,7 +75,10 @@ class RemoteEngine(ClosesItself):
         if self._closing.is_set():
             raise EngineError("this engine is closed; make a new one")
         cancelled = Flag()
-        return RemoteHandle(request, self._threads.submit(self._answer, request, cancelled), cancelled)
+        future = self._threads.submit(self._answer, request, cancelled)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return RemoteHandle(request, future, cancelled)
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
         """Not offered: chat completions do not tell the likelihood of a given answer."""
