@@ -158,7 +158,7 @@ def test_a_file_in_gb18030_is_read_and_reported(tmp_path: Path) -> None:
     assert result.examples[0].answer == "这是一个例子，谢谢。"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)])
 def test_an_empty_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
     refused(tmp_path / "a.jsonl", "a.jsonl: the file is empty; expected ")
@@ -227,7 +227,7 @@ def test_csv_with_a_repeated_column(tmp_path: Path) -> None:
         (b"%PDF-1.7", "a PDF file"),
         (b"PK\x03\x04....", "a zip or Office file"),
         (b"\x1f\x8b\x08 but no gzip", "damaged gzip file"),
-        (gzip.compress(json.dumps(GOOD).encode())[:-12], "damaged gzip file"),
+        (gzip.compress(json.dumps(GOOD).encode(), mtime=0)[:-12], "damaged gzip file"),
         (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8"),
         (b"BZh91AY&SY", "bzip2"),
     ],
@@ -239,7 +239,7 @@ def test_files_of_other_kinds(tmp_path: Path, content: bytes, part: str) -> None
 
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heedful.sources.files.MAXIMUM_BYTES", 1 << 20)
-    (tmp_path / "a.jsonl").write_bytes(gzip.compress(bytes(8 << 20)))
+    (tmp_path / "a.jsonl").write_bytes(gzip.compress(bytes(8 << 20), mtime=0))
     refused(tmp_path / "a.jsonl", "unpacks to more than 1,048,576 bytes")
 
 

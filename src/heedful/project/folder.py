@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from heedful.errors import ProjectError
 
@@ -44,6 +45,11 @@ class Project:
     def request_cache(self) -> Path:
         """Answers already paid for, shared by all stages and runs."""
         return self.state / "requests.sqlite"
+
+    @property
+    def feedback_url(self) -> str:
+        """Where conversations and what people say about answers are kept, unless the settings name another place."""
+        return f"sqlite:///{quote(str(self.state / 'feedback.sqlite'))}"
 
     @property
     def report(self) -> Path:

@@ -15,7 +15,15 @@ from typing import Literal
 from heedful.errors import InputError
 from heedful.project.progress import Silent, Watcher, steps
 from heedful.records import Example, Preference, Task
-from heedful.sources import conversations, natural_instructions, own_export, preferences, self_instruct, triples
+from heedful.sources import (
+    conversations,
+    feedback_rows,
+    natural_instructions,
+    own_export,
+    preferences,
+    self_instruct,
+    triples,
+)
 from heedful.sources.files import Located, load, locate
 from heedful.sources.natural_instructions import TaskEncoding
 from heedful.sources.reports import FileReport, ReadResult, Skipped, counted
@@ -28,13 +36,13 @@ SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", 
 """What is read from a folder or a glob; a file that is named directly may have any extension."""
 
 # The more fields a shape asks for, the earlier it is tried: a preference row may also hold messages.
-_SHAPES = (own_export, natural_instructions, preferences, conversations, self_instruct, triples)
+_SHAPES = (own_export, feedback_rows, natural_instructions, preferences, conversations, self_instruct, triples)
 _DEFINITION_AND_TWO = TaskEncoding()
 _SILENT = Silent()
 _KNOWN_SHAPES = (
     "instruction/output (Alpaca, 指令/输出), prompt/completion, question/answer, conversations (ShareGPT), messages, "
     "chosen/rejected, instruction/instances (Self-Instruct), definition/positive_examples/instances "
-    "(Super-NaturalInstructions), or our own export"
+    "(Super-NaturalInstructions), our own export, or exported feedback"
 )
 
 
@@ -88,6 +96,7 @@ class _Reading:
     reader: Callable[[Row], Sequence[Record]] | None = None
     columns: dict[str, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    num_rating_only: int = 0
 
     def add(self, row: Row) -> None:
         """Read one row; nothing of it is kept when it raises."""
@@ -106,6 +115,7 @@ class _Reading:
             new[record.id] = f"{self.name}, {row.place}"
         self.seen.update(new)
         self.records += records
+        self.num_rating_only += self.shape == feedback_rows.SHAPE and not records
         self.columns.update(row.taken)
 
 
@@ -140,6 +150,7 @@ def _read_file(
         shape=reading.shape,
         columns=reading.columns,
         num_rows=num_rows,
+        num_rating_only=reading.num_rating_only,
         skipped=tuple(skipped),
     )
     return reading.records, counted(report, reading.records)

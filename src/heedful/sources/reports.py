@@ -44,6 +44,8 @@ class FileReport:
     num_empty_answers: int = 0
     num_undesirable: int = 0
     """Rows labelled as bad answers (KTO); they get weight 0."""
+    num_rating_only: int = 0
+    """Rows of feedback without a correction: nothing to learn from but that an answer was liked or not."""
     languages: Mapping[str, int] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
 
@@ -58,7 +60,7 @@ class FileReport:
             lines[0] += f", {_several(self.num_records, 'record')}"
         if self.columns:
             lines.append("  " + ", ".join(f"{column} -> {field}" for column, field in self.columns.items()))
-        lines += [f"  {text}" for text in (self._counts(), self._languages()) if text]
+        lines += [f"  {text}" for text in (self._counts(), self._ratings(), self._languages()) if text]
         lines += [f"  skipped {skipped.place}: {skipped.reason}" for skipped in self.skipped[:MAXIMUM_SKIPPED_SHOWN]]
         if len(self.skipped) > MAXIMUM_SKIPPED_SHOWN:
             lines.append(f"  skipped {len(self.skipped):,} in all")
@@ -73,6 +75,10 @@ class FileReport:
             "labelled undesirable (weight 0)": self.num_undesirable,
         }
         return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+    def _ratings(self) -> str:
+        says = "says" if self.num_rating_only == 1 else "say"
+        return f"{_several(self.num_rating_only, 'row')} {says} only a rating" if self.num_rating_only else ""
 
     def _languages(self) -> str:
         order = sorted(self.languages.items(), key=lambda item: (-item[1], item[0]))
