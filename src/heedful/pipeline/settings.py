@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ from heedful.construct.settings import ConstructSettings
 from heedful.curate.settings import CurateSettings
 from heedful.errors import SettingsError
 from heedful.evaluate.settings import EvaluateSettings
+from heedful.pipeline.serve_settings import ServeSettings
 from heedful.project.settings import Settings, parse_settings
 from heedful.sources.settings import ImportSettings
 from heedful.train.settings import TuneSettings
+
+Overrides = Iterable[str] | Mapping[str, Any]
+"""Settings laid over others: texts `section.key=value` as `--set` takes them, or values by `section.key` from Python."""
 
 
 class ProjectSettings(Settings):
@@ -38,44 +42,63 @@ class HeedfulSettings(Settings):
     curate: CurateSettings = CurateSettings()
     tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    serve: ServeSettings = ServeSettings()
 
 
-def load_settings(path: Path, overrides: Iterable[str] = ()) -> HeedfulSettings:
-    """Read `heedful.toml` and lay `overrides` ("tune.epochs=3") over it; raises SettingsError naming file and key."""
+def load_settings(path: Path, overrides: Overrides = ()) -> HeedfulSettings:
+    """Read `heedful.toml` and lay `overrides` over it; raises SettingsError naming file (or override) and key."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}; strings need quotes, tables look like [tune]") from None
-    overrides = list(overrides)
-    where = str(path)
-    if not overrides:
-        return parse_settings(HeedfulSettings, values, where=where)
-    parse_settings(HeedfulSettings, values, where=where)
-    return parse_settings(HeedfulSettings, with_overrides(values, overrides), where="--set")
+    settings = parse_settings(HeedfulSettings, values, where=str(path))
+    return _laid_over(values, overrides) or settings
 
 
-def settings_from(overrides: Iterable[str]) -> HeedfulSettings:
+def settings_from(overrides: Overrides) -> HeedfulSettings:
     """The defaults with `overrides` laid over them, for work on files outside a project."""
-    return parse_settings(HeedfulSettings, with_overrides({}, overrides), where="--set")
+    return _laid_over({}, overrides) or HeedfulSettings()
 
 
-def with_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of `values` with "section.key=value" laid over it; a value is TOML, or else taken as text."""
+def _laid_over(values: Mapping[str, Any], overrides: Overrides) -> HeedfulSettings | None:
+    """The settings with `overrides`; None when there are none."""
+    if not isinstance(overrides, Mapping):
+        overrides = list(overrides)
+    if not overrides:
+        return None
+    where = "settings given in Python" if isinstance(overrides, Mapping) else "--set"
+    return parse_settings(HeedfulSettings, with_overrides(values, overrides), where=where)
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """A copy of `values` with `overrides` laid over it; the value in a text is TOML, or else taken as it stands."""
     result: dict[str, Any] = {
         name: dict(table) if isinstance(table, Mapping) else table for name, table in values.items()
     }
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        section, dot, key = path.strip().partition(".")
-        if not (equals and dot and section and key):
-            raise SettingsError(f"--set {override!r}: expected section.key=value, for example --set tune.epochs=3")
+    for path, value, said in _split(overrides):
+        section, dot, key = path.partition(".")
+        if not (dot and section and key):
+            raise SettingsError(f"{said}: expected section.key, for example tune.epochs with the value 3")
         table = result.setdefault(section, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"--set {override!r}: {section!r} is not a table")
-        table[key] = _toml_value(text.strip())
+            raise SettingsError(f"{said}: {section!r} is not a table")
+        table[key] = value
     return result
+
+
+def _split(overrides: Overrides) -> Iterator[tuple[str, Any, str]]:
+    """(section.key, value, how it was given) of each."""
+    if isinstance(overrides, Mapping):
+        for path, value in overrides.items():
+            yield str(path), value, f"setting {path!r}"
+        return
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {override!r}: expected section.key=value, for example --set tune.epochs=3")
+        yield path.strip(), _toml_value(text.strip()), f"--set {override!r}"
 
 
 def _toml_value(text: str) -> Any:

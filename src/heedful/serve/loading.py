@@ -1,0 +1,115 @@
+"""Which models a server offers, under which ids, and how they are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from heedful.errors import InputError, ProjectError
+from heedful.models.names import PACKAGES, is_hub_name, locate
+from heedful.pipeline.engines import new_engine
+from heedful.pipeline.run import graph_of, tuned_model
+from heedful.pipeline.settings import HeedfulSettings
+from heedful.project.folder import Project
+from heedful.project.progress import Watcher, steps
+from heedful.serve.state import ServedModel
+
+if TYPE_CHECKING:
+    from heedful.models import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A model to serve."""
+
+    id: str
+    name: str
+    """What to load: see `pipeline.engines`."""
+    kind: Literal["tuned", "base", "other"]
+
+
+def wanted_models(project: Project, settings: HeedfulSettings, names: Sequence[str], watcher: Watcher) -> list[Wanted]:
+    """The project's tuned model and its base, then `names`; in a project that is not tuned yet, `names` alone."""
+    try:
+        tuned = tuned_model(graph_of(project, settings, watcher))
+    except ProjectError as error:
+        if not names:
+            raise ProjectError(f"{error}, or name the models to serve with --model NAME") from None
+        own = []
+    else:
+        tuned_id, base_id = own_ids(settings)
+        own = [Wanted(tuned_id, tuned, "tuned"), Wanted(base_id, settings.tune.model, "base")]
+    wanted = [*own, *(Wanted(model_id(name), name, "other") for name in names)]
+    _check(wanted)
+    return wanted
+
+
+def own_ids(settings: HeedfulSettings) -> tuple[str, str]:
+    """The ids of the project's tuned model and of its base."""
+    tuned, base = settings.project.name or "tuned", model_id(settings.tune.model)
+    return tuned, base if base != tuned else f"{base}-base"
+
+
+def model_id(name: str) -> str:
+    """The id for a model's name: that name, but of a folder or file only its last part, since ids leave the machine."""
+    if name in PACKAGES or is_hub_name(name):
+        return name
+    if "://" in name:
+        return name.partition("#")[2]
+    return Path(name).expanduser().resolve().stem if name.endswith(".gguf") else Path(name).expanduser().resolve().name
+
+
+def load_models(wanted: Iterable[Wanted], watcher: Watcher) -> list[ServedModel]:
+    """Load all of them; on failure those loaded before are closed again."""
+    models: list[ServedModel] = []
+    wanted = list(wanted)
+    try:
+        with steps(watcher, "load models", len(wanted), "models") as progress:
+            for item in wanted:
+                models.append(_load(item, watcher))
+                progress.advance(note=item.id)
+    except BaseException:
+        for model in models:
+            model.engine.close()
+        raise
+    return models
+
+
+def _check(wanted: Sequence[Wanted]) -> None:
+    """Before the long work: all models are there, and no two of them would answer to one id."""
+    seen: dict[str, Wanted] = {}
+    for item in wanted:
+        if (other := seen.setdefault(item.id, item)) is not item:
+            raise InputError(
+                f"--model {item.name}: {other.name} is served under the id {item.id!r} already; leave one out"
+            )
+        if "://" not in item.name:
+            locate(item.name)
+
+
+def _load(item: Wanted, watcher: Watcher) -> ServedModel:
+    if "://" in item.name:
+        return ServedModel(item.id, new_engine(item.name, watcher), item.kind)
+    from heedful.generate.local import LocalEngine
+    from heedful.models import load
+
+    loaded = load(item.name, watcher=watcher)
+    return ServedModel(item.id, LocalEngine(loaded, watcher=watcher), item.kind, Encoder(loaded))
+
+
+class Encoder:
+    """Plain text -> ids, the start token of the model included; special tokens in the text are read as such."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        from tokenizers import Tokenizer
+
+        # A copy of its own: settings of the shared tokenizer may change while another thread uses it.
+        self._tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def __call__(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text).ids
+        return ids

@@ -1,0 +1,325 @@
+"""What may be asked and what comes back, as OpenAI's clients write and read it.
+
+Strict: a wrong type, a misspelt name or something that this server cannot do is refused by name, because a parameter
+that is silently ignored gives a wrong answer that looks right. Names from OpenAI's API that change nothing here are
+accepted and say so in their description.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+MAX_CHOICES = 16
+MAX_STOPS = 4
+
+UNSUPPORTED = frozenset(
+    {
+        "audio",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "modalities",
+        "moderation",
+        "prediction",
+        "prompt_cache_options",
+        "reasoning_effort",
+        "suffix",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "verbosity",
+        "web_search_options",
+    }
+)
+"""Parameters of OpenAI's API that this server cannot honour; named here only for a better message."""
+
+
+class Wire(BaseModel):
+    """Frozen, and strict about names and types."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def _whole_characters(text: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("the text holds half a surrogate pair, which is no character")
+    return text
+
+
+def _text_of(content: Any) -> Any:
+    """A list of text parts is the text that they join to."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for number, part in enumerate(content):
+        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            raise ValueError(f'part {number} is not {{"type": "text", "text": "..."}}; this server reads text only')
+        if unknown := set(part) - {"type", "text"}:
+            raise ValueError(f"part {number}: unknown field {min(unknown)!r}")
+        texts.append(part["text"])
+    if not texts:
+        raise ValueError("the list of parts is empty")
+    return "".join(texts)
+
+
+def _only_false(value: bool) -> bool:
+    if value:
+        raise ValueError("expected false: this server cannot do it")
+    return value
+
+
+def _stops_of(stop: Any) -> Any:
+    return [stop] if isinstance(stop, str) else [] if stop is None else stop
+
+
+def _prompt_of(prompt: Any) -> Any:
+    if not isinstance(prompt, list):
+        return prompt
+    if len(prompt) != 1 or not isinstance(prompt[0], str):
+        raise ValueError(
+            "expected one text; for several prompts send several requests, they are answered together; "
+            "token ids are not taken"
+        )
+    return prompt[0]
+
+
+_TEXT_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+    "additionalProperties": False,
+}
+Words = Annotated[str, AfterValidator(_whole_characters)]
+NonEmpty = Annotated[str, Field(min_length=1), AfterValidator(_whole_characters)]
+Content = Annotated[
+    Words,
+    BeforeValidator(_text_of),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT_PART, "minItems": 1}]}),
+]
+_STOP = {"type": "string", "minLength": 1}
+Stop = Annotated[
+    list[NonEmpty],
+    Field(max_length=MAX_STOPS),
+    BeforeValidator(_stops_of),
+    WithJsonSchema({"anyOf": [_STOP, {"type": "array", "items": _STOP, "maxItems": MAX_STOPS}, {"type": "null"}]}),
+]
+_PROMPT = {"type": "string", "minLength": 1}
+Prompt = Annotated[
+    NonEmpty,
+    BeforeValidator(_prompt_of),
+    WithJsonSchema({"anyOf": [_PROMPT, {"type": "array", "items": _PROMPT, "minItems": 1, "maxItems": 1}]}),
+]
+# JSON has one kind of number: 9.0 is a whole one.
+_WHOLE = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
+# Bounds that leave one value: the parameter is known, and only what changes nothing is taken.
+Zero = Annotated[float, Field(ge=0, le=0)]
+# `Literal[False]` would take 0 for it.
+Off = Annotated[bool, AfterValidator(_only_false), WithJsonSchema({"type": "boolean", "const": False})]
+
+
+class ChatMessage(Wire):
+    """One turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    """Who speaks; `developer` is read as `system`."""
+    content: Content
+    """What is said: text, or a list of text parts, which are joined."""
+
+
+class StreamOptions(Wire):
+    """How to stream."""
+
+    include_usage: bool | None = None
+    """End the stream with a chunk that has no choices and tells the usage."""
+
+
+class TextFormat(Wire):
+    """Free text."""
+
+    type: Literal["text"]
+
+
+class SamplingRequest(Wire):
+    """What both kinds of completion share."""
+
+    model: str
+    """One of the ids that `/v1/models` lists."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = 1.0
+    """0 always takes the likeliest token; higher values choose more freely."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = 1.0
+    """Choose among the likeliest tokens that together have this probability."""
+    top_k: Annotated[int, Field(ge=0), _WHOLE] | None = 0
+    """Choose among this many of the likeliest tokens; 0 means no limit. Not in OpenAI's API."""
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES), _WHOLE] | None = 1
+    """How many answers."""
+    seed: Annotated[int, _WHOLE] | None = None
+    """Equal requests with equal seeds get equal answers; without one, a seed is drawn for each request."""
+    stop: Stop = Field(default_factory=list)
+    """Up to four texts; the answer ends before the first of them."""
+    stream: bool | None = False
+    """Send the answer piece by piece as server-sent events."""
+    stream_options: StreamOptions | None = None
+    """How to stream; means nothing without `stream`."""
+    frequency_penalty: Zero | None = 0
+    """Not supported: only 0."""
+    presence_penalty: Zero | None = 0
+    """Not supported: only 0."""
+    user: str | None = None
+    """Accepted and not used."""
+    metadata: dict[str, str] | None = None
+    """Accepted and not used."""
+    store: Off | None = None
+    """Nothing is stored, so only false."""
+    service_tier: Literal["auto", "default"] | None = None
+    """Accepted and not used: there is one tier."""
+    safety_identifier: str | None = None
+    """Accepted and not used."""
+    prompt_cache_key: str | None = None
+    """Accepted and not used."""
+
+
+class ChatRequest(SamplingRequest):
+    """Ask for the next message of a conversation."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    """The conversation so far; the last message is not the assistant's."""
+    max_tokens: Annotated[int, Field(ge=1), _WHOLE] | None = None
+    """Longest answer in tokens; without it, as long as the model can write. The older name of the next one."""
+    max_completion_tokens: Annotated[int, Field(ge=1), _WHOLE] | None = None
+    """Longest answer in tokens. When both are given, the smaller counts."""
+    response_format: TextFormat | None = None
+    """Only free text."""
+    logprobs: Off | None = None
+    """Not supported: only false."""
+
+
+class CompletionRequest(SamplingRequest):
+    """Ask for a continuation of plain text, without a chat template."""
+
+    prompt: Prompt
+    """The text to continue: one text, or a list of one. Special tokens written in it are read as such."""
+    max_tokens: Annotated[int, Field(ge=1), _WHOLE] | None = 16
+    """Longest continuation in tokens."""
+    echo: Off | None = None
+    """Not supported: only false."""
+    best_of: Annotated[int, Field(ge=1, le=1), _WHOLE] | None = None
+    """Not supported: only 1."""
+
+
+class ModelCard(BaseModel):
+    """A model that can be asked."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """All models that can be asked."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class TokenUsage(BaseModel):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+EndReason = Literal["stop", "length"]
+
+
+class ChatAnswer(BaseModel):
+    """What the assistant says."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(BaseModel):
+    """One of the answers."""
+
+    index: int
+    message: ChatAnswer
+    finish_reason: EndReason
+    logprobs: None = None
+
+
+class ChatCompletion(BaseModel):
+    """All answers, whole."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    """Changes when the weights or the arithmetic change."""
+    choices: list[ChatChoice]
+    usage: TokenUsage
+
+
+class ChatDelta(BaseModel):
+    """A piece of what the assistant says."""
+
+    role: Literal["assistant"] | None = Field(None, exclude_if=lambda value: value is None)
+    content: str | None = Field(None, exclude_if=lambda value: value is None)
+
+
+class ChatChunkChoice(BaseModel):
+    """A piece of one of the answers."""
+
+    index: int
+    delta: ChatDelta
+    finish_reason: EndReason | None = None
+    logprobs: None = None
+
+
+class ChatChunk(BaseModel):
+    """One event of a stream."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChunkChoice]
+    usage: TokenUsage | None = None
+
+
+class TextChoice(BaseModel):
+    """One of the continuations; in a stream, a piece of it."""
+
+    index: int
+    text: str
+    finish_reason: EndReason | None = None
+    logprobs: None = None
+
+
+class TextCompletion(BaseModel):
+    """All continuations, or, in a stream, pieces of them."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[TextChoice]
+    usage: TokenUsage | None = None
+
+
+class Health(BaseModel):
+    """Is the server there, and how busy is it?"""
+
+    status: Literal["ok", "stopping"]
+    models: list[str]
+    in_flight: int
+    """Answers that are being written now."""
