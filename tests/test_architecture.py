@@ -18,7 +18,7 @@ ORDER = (
     # stages
     ("sources", "construct", "curate", "train", "evaluate", "induce", "feedback", "report", "starter"),
     # whole
-    ("pipeline", "serve", "cli", "__main__"),
+    ("pipeline", "api", "serve", "cli", "__main__"),
 )
 RANK = {name: rank for rank, name in enumerate(name for block in ORDER for name in block)}
 STAGES = ORDER[2]

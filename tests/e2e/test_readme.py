@@ -6,11 +6,15 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from heedful.records import read_examples
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = """
@@ -42,7 +46,7 @@ def test_both_languages_show_the_same_commands() -> None:
 def test_make_targets_exist() -> None:
     targets = [line.split()[1] for line in commands("README.md") if line.startswith("make ")]
     assert targets == ["demo", "test"]
-    for target in [*targets, "test-fast", "test-kill", "check"]:
+    for target in [*targets, "serve", "test-fast", "test-kill", "check"]:
         process = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr
 
@@ -66,8 +70,17 @@ def test_the_tour_runs(tmp_path: Path) -> None:
         if line.startswith("make "):
             continue
         line = line.replace("ID", row_id).replace("heedful ", f"{shlex.quote(sys.executable)} -m heedful ", 1)
+        if "heedful serve" in line:
+            serves_until_told_to_end(line, tmp_path, environment)
+            continue
         process = subprocess.run(
-            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            ["bash", "-c", line],
+            cwd=tmp_path,
+            env=environment,
+            input="What is tea?\n/correct A drink made from leaves.\n" if "heedful chat" in line else "",
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert process.returncode == 0, f"{line}\n{process.stderr}"
         if "init" in line:
@@ -76,9 +89,27 @@ def test_the_tour_runs(tmp_path: Path) -> None:
                 "".join(seeds.read_text(encoding="utf-8").splitlines(keepends=True)[::8]), encoding="utf-8"
             )
             (tmp_path / "my-assistant" / "heedful.toml").write_text(QUICK, encoding="utf-8")
-        if "inspect rows" in line:
+        if "inspect data" in line:
             shown = subprocess.run(
-                [sys.executable, "-m", "heedful", "inspect", "rows", "--project", "my-assistant", "--json"],
+                [sys.executable, "-m", "heedful", "inspect", "data", "--project", "my-assistant", "--json"],
                 cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
             )  # fmt: skip
-            row_id = json.loads(shown.stdout)[0]["id"]
+            row_id = json.loads(shown.stdout)["rows"][0]["id"]
+    # What was corrected in the chat came out of the store and back in as data.
+    (corrected,) = read_examples(tmp_path / "corrections.parquet")
+    assert corrected.answer == "A drink made from leaves."
+
+
+def serves_until_told_to_end(line: str, folder: Path, environment: dict[str, str]) -> None:
+    """The server answers at the address that it prints, and ends with exit code 0 when it is told to."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {line} --port 0"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    address = re.search(r"http://\S+", process.stdout.readline())
+    assert address
+    with urllib.request.urlopen(address.group().rstrip("/,") + "/health") as answer:
+        assert json.load(answer)["status"] == "ok"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()

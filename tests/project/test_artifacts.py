@@ -15,7 +15,7 @@ from heedful.project import ArtifactStore, Silent, atomic_folder, atomic_write, 
 from heedful.project.artifacts import artifact_key
 from heedful.project.atomic import remove_partials
 from heedful.project.folder import Project
-from heedful.project.lineage import Lineage, Node, describe
+from heedful.project.lineage import Lineage, Node
 from heedful.project.locks import locked
 
 
@@ -160,7 +160,7 @@ def test_lineage_walks_back_through_stages_and_parents() -> None:
     )
     trail = lineage.trace(lineage.resolve("row"))
     assert [(a.depth, a.node.stage) for a in trail] == [(0, "curate"), (0, "construct"), (1, "import")]
-    assert "    doc1  import: document 'json'" in describe(trail)
+    assert "    doc1  import: document 'json'" in str(trail)
 
 
 def test_lineage_survives_a_cycle_and_an_unknown_parent() -> None:

@@ -16,7 +16,8 @@ from heedful.report import ReportData, write_report
 from heedful.report.page import render_report
 from heedful.report.palette import PALETTE
 from heedful.report.svg import inline
-from heedful.report.view import duration, thousands, typographic, visible
+from heedful.report.view import duration, thousands, typographic
+from heedful.text import visible
 
 SECTIONS = ("figures", "differences", "slices", "answers", "data", "curation", "training", "settings", "reproduce")
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from heedful.cli import main
-from heedful.cli.watching import LineWatcher
+from heedful.project.watching import LineWatcher
 
 
 class Recorder(LineWatcher):

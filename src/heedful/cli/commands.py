@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -54,7 +54,7 @@ def run_project(session: Session, folder: Path, overrides: list[str], *, until: 
 
     project, settings = opened(folder, overrides)
     outcomes = run_stages(project, settings, session.watcher, until=until, purpose=command_line())
-    session.show(_summary(project, outcomes), _outcomes_json(outcomes), as_json=as_json)
+    session.show(_summary(project, outcomes), [outcome.as_dict() for outcome in outcomes], as_json=as_json)
 
 
 def demo(
@@ -74,19 +74,13 @@ def demo(
     project, settings = opened(folder, overrides)
     outcomes = run_stages(project, settings, session.watcher, purpose=command_line())
     text = f"{_summary(project, outcomes)}\n\n{_what_happened(folder, outcomes)}"
-    session.show(text, _outcomes_json(outcomes), as_json=as_json)
+    session.show(text, [outcome.as_dict() for outcome in outcomes], as_json=as_json)
 
 
 def _summary(project: Project, outcomes: list[StageOutcome]) -> str:
-    from heedful.cli.watching import duration
-
     if not any(outcome.built for outcome in outcomes):
         return f"Nothing to do: all {len(outcomes)} stages of {project.root} are up to date."
-    lines = [f"{project.root}"]
-    for outcome in outcomes:
-        state = f"built in {duration(outcome.manifest.seconds)}" if outcome.built else "up to date"
-        lines.append(f"  {outcome.manifest.stage:<10} {state:<20} {outcome.manifest.summary}")
-    return "\n".join(lines)
+    return "\n".join([str(project.root), *(f"  {outcome}" for outcome in outcomes)])
 
 
 def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
@@ -111,22 +105,7 @@ def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
             "What to do next",
             f"  look at the report         open {folder / 'report.html'}",
             f'  ask the tuned model        heedful generate --project {folder} "List three uses of a paper clip."',
-            f"  follow a row to its origin heedful inspect rows --project {folder}, then heedful inspect lineage ID --project {folder}",
+            f"  follow a row to its origin heedful inspect data --project {folder} --lineage",
             "  build your own             heedful init my-assistant",
         ]
     )
-
-
-def _outcomes_json(outcomes: list[StageOutcome]) -> list[dict[str, Any]]:
-    return [
-        {
-            "stage": outcome.manifest.stage,
-            "built": outcome.built,
-            "folder": str(outcome.folder),
-            "content_hash": outcome.manifest.content_hash,
-            "counts": dict(outcome.manifest.counts),
-            "metrics": dict(outcome.manifest.metrics),
-            "seconds": outcome.manifest.seconds,
-        }
-        for outcome in outcomes
-    ]

@@ -1,12 +1,20 @@
-"""`heedful inspect`: looking at settings, the plan, rows, and where a row came from."""
+"""`heedful inspect`: looking at settings, the plan, the data, and where a row came from."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption, opened
+
+if TYPE_CHECKING:
+    from heedful.pipeline.rows import Rows
+    from heedful.report.rows import DataView
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +24,7 @@ def register(app: typer.Typer) -> None:
     )
     inspect.command("settings")(settings)
     inspect.command("plan")(plan)
-    inspect.command("rows")(rows)
+    inspect.command("data")(data)
     inspect.command("lineage")(lineage)
     app.add_typer(inspect, name="inspect")
 
@@ -69,24 +77,74 @@ def plan(
     )
 
 
-def rows(
+def data(
     context: typer.Context,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="train, validation, test, or dropped.")
-    ] = "train",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many.")] = 10,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files in any format; without them, the project's rows."),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="train, validation or test.")] = "",
+    dropped: Annotated[
+        bool | None, typer.Option("--dropped/--kept", help="Only rows that were dropped, or only others.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="NAME", help="Why a row was dropped.")] = "",
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="What made the row.")] = "",
+    language: Annotated[str, typer.Option("--language", metavar="CODE", help="en, zh ...")] = "",
+    task: Annotated[str, typer.Option("--task", metavar="NAME", help="For example 'templates/*'.")] = "",
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="For example 'python-docs:*'.")] = "",
+    search: Annotated[
+        str, typer.Option("--search", metavar="TEXT", help="Occurs in a message, whatever its case.")
+    ] = "",
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="The first characters of the row's id.")] = "",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="How many rows; 10, or 200 with --html.")] = None,
+    offset: Annotated[int, typer.Option("--offset", min=0, help="How many matching rows to pass over.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Long messages to their end.")] = False,
+    with_lineage: Annotated[bool, typer.Option("--lineage", help="Also each row's way back to its sources.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the same view as one page without scripts.")
+    ] = None,
+    page_language: Annotated[
+        str, typer.Option("--language-of-page", metavar="CODE", help="en or zh; default: as most rows on it.")
+    ] = "",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
 ) -> None:
-    """Rows of a split with their ids, or dropped rows with their reasons."""
-    from heedful.pipeline.origins import show_rows
-    from heedful.pipeline.run import graph_of
+    """Rows, kept and dropped, with reasons. Names in filters may be patterns with *."""
+    from heedful.pipeline.rows import RowFilter, file_rows
 
     session: Session = context.obj
-    opened_project, opened_settings = opened(project, overrides)
-    text, value = show_rows(graph_of(opened_project, opened_settings, session.watcher), split, limit)
-    session.show(text, value, as_json=as_json)
+    wanted = RowFilter(
+        split=split, dropped=dropped, reason=reason, method=method, language=language,
+        task=task, source=source, search=search, id=id,
+    )  # fmt: skip
+    rows = file_rows(files) if files else _rows_of(session, project, overrides)
+    most = limit or (10 if html is None else 200)
+    view = rows.view(wanted, offset=offset, limit=most, with_lineage=with_lineage)
+    if html is not None:
+        from heedful.report.rows_page import write_rows_page
+
+        write_rows_page(html, view, language=page_language)
+        text = f"{len(view.rows):,} of {view.matching:,} matching rows ({view.total:,} in all) written to {html}"
+        return session.show(text, {**view.as_dict(), "html": str(html)}, as_json=as_json)
+    return session.show("" if as_json else _terminal_text(view, full), view.as_dict(), as_json=as_json)
+
+
+def _rows_of(session: Session, folder: Path, overrides: list[str]) -> Rows:
+    from heedful.pipeline.rows import project_rows
+    from heedful.pipeline.run import graph_of
+
+    project, settings = opened(folder, overrides)
+    return project_rows(graph_of(project, settings, session.watcher), settings.project.name)
+
+
+def _terminal_text(view: DataView, full: bool) -> str:
+    from heedful.cli.rows_view import in_colour, plain, terminal_view
+
+    # COLUMNS, or the terminal's width; 80 where there is neither. Longer lines are hard to read.
+    width = min(max(shutil.get_terminal_size((80, 24)).columns, 40), 120)
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return terminal_view(view, width=width, paint=in_colour if coloured else plain, full=full)
 
 
 def lineage(
@@ -99,14 +157,9 @@ def lineage(
     """The way from a row back to the documents and seeds that it came from."""
     from heedful.pipeline.origins import lineage as project_lineage
     from heedful.pipeline.run import graph_of
-    from heedful.project.lineage import describe
 
     session: Session = context.obj
     opened_project, opened_settings = opened(project, overrides)
     known = project_lineage(graph_of(opened_project, opened_settings, session.watcher))
     trail = known.trace(known.resolve(id))
-    value = [
-        {"id": a.node.id, "depth": a.depth, "stage": a.node.stage, "what": a.node.what, "text": a.node.text}
-        for a in trail
-    ]
-    session.show(describe(trail), value, as_json=as_json)
+    session.show(str(trail), [ancestor.as_dict() for ancestor in trail], as_json=as_json)

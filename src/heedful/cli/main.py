@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from heedful import __version__
-from heedful.cli import commands, inspecting, stages
-from heedful.cli.session import Session
+from heedful.cli import chat, cleaning, commands, doctor, exporting, inspecting, serving, stages
+from heedful.cli.session import INTERRUPTED, Session
 from heedful.errors import HeedfulError
 
 if TYPE_CHECKING:
     from heedful.project.progress import Watcher
 
-INTERRUPTED = 130
 # The base of everything that typer raises about how a command was written; it has no public name of its own.
 _USAGE_ERROR: type[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -33,7 +32,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_top)
-    for module in (commands, stages, inspecting):
+    for module in (commands, stages, inspecting, chat, serving, exporting, doctor, cleaning):
         module.register(app)
     return app
 
@@ -59,8 +58,10 @@ def main(arguments: Sequence[str] | None = None, *, watcher: Watcher | None = No
         result = application()(
             list(sys.argv[1:] if arguments is None else arguments), obj=session, standalone_mode=False
         )
-        # typer turns Ctrl-C into its exit code, without a word.
-        return _interrupted(session) if result == INTERRUPTED else 0
+        # typer turns Ctrl-C into its exit code, without a word, and `typer.Exit(1)` into 1.
+        if result == INTERRUPTED:
+            return _interrupted(session)
+        return result if isinstance(result, int) else 0
     except HeedfulError as error:
         return _failed(session, str(error), error.exit_code)
     except typer.Exit as error:

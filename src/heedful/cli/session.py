@@ -24,6 +24,8 @@ JsonOption = Annotated[
 ]
 
 HERE = Path()
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 
 
 class Session:
@@ -36,7 +38,7 @@ class Session:
     def watcher(self) -> Watcher:
         """Made when first needed: drawing needs libraries that `--help` does not."""
         if self._watcher is None:
-            from heedful.cli.watching import terminal_watcher
+            from heedful.project.watching import terminal_watcher
 
             self._watcher = terminal_watcher()
         return self._watcher

@@ -121,18 +121,19 @@ def generate(
 ) -> None:
     """Answer one instruction. Requirements are said in the prompt, and the answer is checked against them."""
     from heedful.generate.engine import Sampling
-    from heedful.pipeline.answering import answer, requirements_from
+    from heedful.pipeline.answering import Answerer, requirements_from
 
     session: Session = context.obj
     name = model
     if name is None:
-        from heedful.pipeline.run import graph_of
+        from heedful.pipeline.run import graph_of, tuned_model
 
         opened_project, settings = opened(project, overrides)
-        name = str(graph_of(opened_project, settings, session.watcher).folder("tune") / "model")
+        name = tuned_model(graph_of(opened_project, settings, session.watcher))
     sampling = Sampling(temperature=temperature, seed=seed, max_tokens=max_tokens)
     requirements = requirements_from(words=words, must=must, forbid=forbid, schema=schema)
-    result = answer(name, instruction, input, requirements, sampling, session.watcher)
+    with Answerer.load(name, session.watcher) as answerer:
+        result = answerer.stream(instruction, input, requirements, sampling).answer
     session.show(result.text, result.as_dict(), as_json=as_json)
     for line in result.complaints:
         typer.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""Which engine answers for a model's name, with every answer kept in the project's request cache.
+"""Which engine answers for a model's name; `open_engine` keeps every answer in the project's request cache.
 
 A name is a model on this machine (see `models/names.py`) or an OpenAI-compatible endpoint, `https://host/v1#model`; the
 endpoint's key is read from the environment (`OPENAI_API_KEY`) and kept nowhere.
@@ -30,14 +30,15 @@ def open_engine(name: str, cache: Path, watcher: Watcher) -> Iterator[Engine]:
     """The engine for the model `name`, closed at the end of the block; raises ModelError for a name that is none."""
     from heedful.generate.cached import CachedEngine
 
-    engine = CachedEngine(_engine(name, watcher), cache, watcher)
+    engine = CachedEngine(new_engine(name, watcher), cache, watcher)
     try:
         yield engine
     finally:
         engine.close()
 
 
-def _engine(name: str, watcher: Watcher) -> Engine:
+def new_engine(name: str, watcher: Watcher) -> Engine:
+    """The engine for the model `name`, without a cache; whoever asks closes it."""
     if _is_endpoint(name):
         from heedful.generate.remote import RemoteEngine
 

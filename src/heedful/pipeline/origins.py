@@ -7,22 +7,27 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from heedful.errors import InputError, ProjectError
+from heedful.errors import ProjectError
 from heedful.pipeline.graph import Graph
 from heedful.project.lineage import Lineage, Node
-from heedful.records import SPLITS, Example, read_documents, read_examples
+from heedful.records import Example, read_documents, read_examples
 
 
 def lineage(graph: Graph) -> Lineage:
     """The lineage over everything that is built for the current settings; raises ProjectError when nothing is."""
+    return Lineage(_nodes(built_folders(graph)))
+
+
+def built_folders(graph: Graph, *, until: str | None = None) -> dict[str, Path]:
+    """Current artefacts by stage, of those up to `until`; raises ProjectError when there is none."""
     folders = {
         item.stage.name: graph.store.folder(item.stage.name, item.key)
-        for item in graph.plan()
+        for item in graph.plan(until=until)
         if item.manifest is not None and item.key is not None
     }
     if not folders:
         raise ProjectError("nothing is built here yet; `heedful run` builds it")
-    return Lineage(_nodes(folders))
+    return folders
 
 
 def _nodes(folders: dict[str, Path]) -> Iterator[Node]:
@@ -82,26 +87,3 @@ def _shown(row: Example, width: int = 160) -> str:
         text = " ".join(message.content.split())
         lines.append(f"{message.role}: {text if len(text) <= width else text[: width - 1] + '…'}")
     return "\n".join(lines)
-
-
-def show_rows(graph: Graph, split: str, limit: int) -> tuple[str, list[dict[str, str]]]:
-    """The first `limit` rows of a split, or of the dropped ones, as text and as plain data."""
-    if split not in (*SPLITS, "dropped"):
-        raise InputError(f"--split {split!r}: expected one of {', '.join(SPLITS)} or dropped")
-    name = "dropped.parquet" if split == "dropped" else "data.parquet"
-    found = [row for row in read_examples(graph.folder("curate") / name) if split in (row.split, "dropped")]
-    value = [
-        {
-            "id": row.id,
-            "method": row.method,
-            "task": row.task,
-            "because": row.meta_value("dropped_because", ""),
-            "text": _shown(row),
-        }
-        for row in found[:limit]
-    ]
-    lines = [f"{len(found)} rows in {split}, {len(value)} shown"]
-    for row in value:
-        because = f"  dropped because: {row['because']}" if row["because"] else ""
-        lines.append(f"\n{row['id']}  {row['method']} {row['task']}{because}\n{row['text']}")
-    return "\n".join(lines), value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heedful.pipeline.graph import Graph
 from heedful.pipeline.settings import HeedfulSettings
@@ -13,6 +14,7 @@ from heedful.project.atomic import remove_partials
 from heedful.project.folder import Project
 from heedful.project.locks import locked
 from heedful.project.progress import Watcher
+from heedful.project.watching import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,32 @@ class StageOutcome:
     built: bool
     """False when the artefact was there already."""
 
+    def __str__(self) -> str:
+        state = f"built in {duration(self.manifest.seconds)}" if self.built else "up to date"
+        return f"{self.manifest.stage:<10} {state:<20} {self.manifest.summary}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        manifest = self.manifest
+        return {
+            "stage": manifest.stage,
+            "built": self.built,
+            "folder": str(self.folder),
+            "content_hash": manifest.content_hash,
+            "counts": dict(manifest.counts),
+            "metrics": dict(manifest.metrics),
+            "seconds": manifest.seconds,
+        }
+
 
 def graph_of(project: Project, settings: HeedfulSettings, watcher: Watcher) -> Graph:
     """The stage graph over a project."""
     return Graph(STAGES, project, settings, watcher)
+
+
+def tuned_model(graph: Graph) -> str:
+    """The folder of the project's tuned model, a name that `load` takes; raises ProjectError when it is not built."""
+    return str(graph.folder("tune") / "model")
 
 
 def run(

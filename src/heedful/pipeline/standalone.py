@@ -10,23 +10,26 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heedful.errors import InputError
-from heedful.pipeline.settings import settings_from
+from heedful.pipeline.settings import Overrides, settings_from
 from heedful.project.atomic import atomic_folder, atomic_write, write_json, write_text
 from heedful.project.journal import Journal
 from heedful.project.progress import Watcher
 from heedful.records import Example, digest, example_to_row, write_examples
 
+if TYPE_CHECKING:
+    from heedful.curate import CurateResult
+
 FORMATS = (".parquet", ".jsonl")
 
 
-def import_files(files: Sequence[str], out: Path, overrides: Sequence[str], watcher: Watcher) -> dict[str, Any]:
+def import_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher) -> dict[str, Any]:
     """Rows of any known format -> examples."""
     from heedful import sources
 
-    _check_format(out)
+    check_format(out)
     read = sources.read_records(files, on_error=settings_from(overrides).import_.on_error)
     save(out, read.examples)
     lines = [*(report.describe() for report in read.report), f"{len(read.examples)} examples written to {out}"]
@@ -38,23 +41,37 @@ def import_files(files: Sequence[str], out: Path, overrides: Sequence[str], watc
     return {"text": "\n".join(lines), **counts, "out": str(out)}
 
 
-def curate_files(files: Sequence[str], out: Path, overrides: Sequence[str], watcher: Watcher) -> dict[str, Any]:
+def curate_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher) -> dict[str, Any]:
     """Rows -> kept rows in `out`, dropped ones with reasons beside it."""
-    from heedful import sources
-    from heedful.curate import curate, describe_funnel
+    from heedful.curate import describe_funnel
 
-    _check_format(out)
-    settings = settings_from(overrides)
-    result = curate(sources.read_records(files).examples, settings.curate, seed=settings.project.seed, watcher=watcher)
-    dropped = out.with_name(f"{out.stem}.dropped{out.suffix}")
-    save(out, result.kept)
-    save(dropped, [row.with_meta(dropped_because=reason) for row, reason in result.dropped])
+    check_format(out)
+    result = curated(files, overrides, watcher)
+    dropped = save_curated(result, out)
     text = f"{describe_funnel(result.funnel)}\n{len(result.kept)} rows written to {out}, {len(result.dropped)} dropped ones to {dropped}"
     return {"text": text, "funnel": result.funnel, "out": str(out), "dropped": str(dropped)}
 
 
+def curated(files: Sequence[str], overrides: Overrides, watcher: Watcher) -> CurateResult:
+    """Rows -> kept and dropped ones, in memory."""
+    from heedful import sources
+    from heedful.curate import curate
+
+    settings = settings_from(overrides)
+    return curate(sources.read_records(files).examples, settings.curate, seed=settings.project.seed, watcher=watcher)
+
+
+def save_curated(result: CurateResult, out: Path) -> Path:
+    """Write the kept rows to `out` and the dropped ones, with their reasons, to the file beside it that is returned."""
+    check_format(out)
+    dropped = out.with_name(f"{out.stem}.dropped{out.suffix}")
+    save(out, result.kept)
+    save(dropped, [row.with_meta(dropped_because=reason) for row, reason in result.dropped])
+    return dropped
+
+
 def construct_files(
-    files: Sequence[str], seeds: Sequence[str], out: Path, overrides: Sequence[str], watcher: Watcher
+    files: Sequence[str], seeds: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher
 ) -> dict[str, Any]:
     """Documents and seeds -> new examples."""
     from heedful import sources
@@ -62,7 +79,7 @@ def construct_files(
     from heedful.pipeline.engines import open_engine
     from heedful.pipeline.stages import PYTHON_DOCS
 
-    _check_format(out)
+    check_format(out)
     settings = settings_from(overrides)
     documents = [
         document
@@ -89,7 +106,7 @@ def construct_files(
     return {"text": text, "statement": result.statement, "out": str(out)}
 
 
-def tune_files(files: Sequence[str], out: Path, overrides: Sequence[str], watcher: Watcher) -> dict[str, Any]:
+def tune_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher) -> dict[str, Any]:
     """Split rows -> an adapter (or a model) in the folder `out`."""
     from heedful import sources
     from heedful.train import tune
@@ -109,7 +126,7 @@ def tune_files(files: Sequence[str], out: Path, overrides: Sequence[str], watche
 
 
 def evaluate_files(
-    files: Sequence[str], tuned: str, out: Path, overrides: Sequence[str], watcher: Watcher
+    files: Sequence[str], tuned: str, out: Path, overrides: Overrides, watcher: Watcher
 ) -> dict[str, Any]:
     """Test rows and two models -> results in the folder `out`."""
     from heedful import sources
@@ -146,10 +163,10 @@ def save(path: Path, examples: Sequence[Example]) -> None:
             temporary.write_text("".join(lines), encoding="utf-8")
 
 
-def _check_format(out: Path) -> None:
-    """Before the work, not after it."""
+def check_format(out: Path) -> None:
+    """Before the work, not after it: raises InputError for a name that no rows can be written to."""
     if out.suffix not in FORMATS:
-        raise InputError(f"--out {out}: expected a name that ends in {' or '.join(FORMATS)}")
+        raise InputError(f"{out}: expected a name that ends in {' or '.join(FORMATS)}")
 
 
 def _split_rows(rows: list[Example], needed: tuple[str, ...]) -> list[Example]:

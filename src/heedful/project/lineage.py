@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from heedful.errors import InputError
+from heedful.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,30 @@ class Ancestor:
     node: Node
     depth: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        node = self.node
+        return {"id": node.id, "depth": self.depth, "stage": node.stage, "what": node.what, "text": node.text}
+
+
+class Trail(tuple[Ancestor, ...]):
+    """A row's own history, newest first, then that of its parents, and so on. Printed, it is indented text."""
+
+    def __str__(self) -> str:
+        lines = []
+        for ancestor in self:
+            indent = "    " * ancestor.depth
+            node = ancestor.node
+            lines.append(f"{indent}{node.id[:12]}  {node.stage}: {node.what}")
+            lines.extend(f"{indent}              {line}" for line in node.text.splitlines()[:6])
+        return visible("\n".join(lines))
+
 
 class Lineage:
-    """Nodes of all stages, in the order in which data flows."""
+    """Nodes of all stages, in the order in which data flows. `elsewhere` is said of ids that no node is about."""
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: Iterable[Node], *, elsewhere: str = "not in this project's current data") -> None:
+        self._elsewhere = elsewhere
         self._nodes: dict[str, list[Node]] = {}
         for node in nodes:
             self._nodes.setdefault(node.id, []).append(node)
@@ -46,36 +67,24 @@ class Lineage:
             return found[0]
         if not found:
             raise InputError(
-                f"no row, document or seed has an id that starts with {prefix!r}; `heedful inspect rows` lists them"
+                f"no row, document or seed has an id that starts with {prefix!r}; `heedful inspect data` lists them"
             )
         raise InputError(
             f"{len(found)} ids start with {prefix!r}, for example {', '.join(found[:3])}; give more characters"
         )
 
-    def trace(self, id: str) -> list[Ancestor]:
-        """The row's own history, newest first, then that of its parents, and so on; each id once."""
+    def trace(self, id: str) -> Trail:
+        """From `id` back to the beginning; each id once."""
         trail: list[Ancestor] = []
         seen: set[str] = set()
         self._walk(id, 0, seen, trail)
-        return trail
+        return Trail(trail)
 
     def _walk(self, id: str, depth: int, seen: set[str], trail: list[Ancestor]) -> None:
         if id in seen:
             return
         seen.add(id)
-        nodes = self._nodes.get(id, [Node(id, "?", "not in this project's current data")])
+        nodes = self._nodes.get(id, [Node(id, "?", self._elsewhere)])
         trail.extend(Ancestor(node, depth) for node in reversed(nodes))
         for parent in dict.fromkeys(parent for node in reversed(nodes) for parent in node.parents):
             self._walk(parent, depth + 1, seen, trail)
-
-
-def describe(trail: Iterable[Ancestor], *, labels: Mapping[str, str] | None = None) -> str:
-    """The trail as indented text for a terminal."""
-    lines = []
-    for ancestor in trail:
-        indent = "    " * ancestor.depth
-        node = ancestor.node
-        stage = (labels or {}).get(node.stage, node.stage)
-        lines.append(f"{indent}{node.id[:12]}  {stage}: {node.what}")
-        lines.extend(f"{indent}              {line}" for line in node.text.splitlines()[:6])
-    return "\n".join(lines)

@@ -64,6 +64,30 @@ class Silent:
         pass
 
 
+class Remembering:
+    """A watcher that keeps what is said, so that it can be read afterwards, and passes everything on."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self.said: list[str] = []
+
+    def begin(self, task: str, total: int | None, unit: str) -> None:
+        self._watcher.begin(task, total, unit)
+
+    def advance(self, task: str, amount: int, note: str) -> None:
+        self._watcher.advance(task, amount, note)
+
+    def end(self, task: str) -> None:
+        self._watcher.end(task)
+
+    def milestone(self, name: str) -> None:
+        self._watcher.milestone(name)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self._watcher.say(text)
+
+
 class Steps:
     """A task under way; made by `steps`."""
 

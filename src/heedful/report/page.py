@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,7 +18,8 @@ from markupsafe import Markup
 from heedful.project import write_text
 from heedful.report.data import ReportData
 from heedful.report.palette import LIGHT, PALETTE, chart_rules, variables
-from heedful.report.view import duration, thousands, typographic, view, visible
+from heedful.report.view import duration, thousands, typographic, view
+from heedful.text import visible
 
 
 def write_report(path: Path, data: ReportData) -> None:
@@ -26,23 +29,33 @@ def write_report(path: Path, data: ReportData) -> None:
 
 def render_report(data: ReportData) -> str:
     """The page as text."""
+    return render("report", view(data), charts=Markup(chart_rules()))
+
+
+def render(name: str, values: Mapping[str, Any], **style_values: Markup) -> str:
+    """The page `name`.html, with `name`.css as its style sheet, filled with `values`."""
     environment = Environment(
         loader=PackageLoader("heedful.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=visible,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"thousands": thousands, "duration": duration, "typographic": typographic}
-    style = environment.get_template("report.css").render(
-        light=Markup(variables("light")), dark=Markup(variables("dark")), charts=Markup(chart_rules())
+    style = environment.get_template(f"{name}.css").render(
+        light=Markup(variables("light")), dark=Markup(variables("dark")), **style_values
     )
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template("report.html").render(
-        **view(data),
+    return environment.get_template(f"{name}.html").render(
+        **values,
         # The style sheet and the policy are ours; they hold nothing from data.
         style=Markup(style),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         paper={"light": LIGHT["paper"], "dark": PALETTE["paper"].dark},
     )
+
+
+def _shown(value: Any) -> Any:
+    """Text from data, with what cannot stand in a page made visible."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

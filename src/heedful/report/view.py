@@ -273,8 +273,6 @@ def _flat(values: Any, path: str = "") -> Iterable[tuple[str, str]]:
 # -- words ---------------------------------------------------------------------------------------------------------------------
 
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
-# What a page cannot hold (control characters, halves of surrogate pairs) or what would reorder the text around it.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 def typographic(text: str) -> str:
@@ -293,14 +291,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def visible(value: Any) -> Any:
-    """Characters that cannot stand in a page, made visible: `\\x00` shows as ␀, the rest as their code points."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _UNPRINTABLE.sub(lambda match: _picture(ord(match.group())), value)
-    return value
-
-
-def _picture(code: int) -> str:
-    return chr(0x2400 + code) if code < 0x20 else f"[U+{code:04X}]"

@@ -18,6 +18,7 @@ from heedful.text._overlap import (
     similarity,
 )
 from heedful.text._sentences import bullets, lines, num_sentences, sentences
+from heedful.text._visible import visible
 from heedful.text._words import fold, is_unspaced, num_characters, num_words, tokenize, words
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "shingles",
     "similarity",
     "tokenize",
+    "visible",
     "words",
 ]

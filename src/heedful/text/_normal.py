@@ -13,7 +13,7 @@ _SURROGATE = regex.compile(r"[\ud800-\udfff]")
 # Control characters; soft hyphen; zero-width space, word joiner and byte-order mark; marks that change the writing
 # direction (they can make a text read differently from what it says); interlinear annotation; non-characters; tags,
 # except those that spell a flag after the black flag emoji (kept by group 1).
-_INVISIBLE = regex.compile(
+INVISIBLE = regex.compile(
     r"(\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f)"
     r"|[[\p{Cc}--[\n\t]]\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
     r"\U000e0000-\U000e007f]",
@@ -38,7 +38,7 @@ def normalize(text: str) -> str:
     """
     text = _ESCAPE_SEQUENCE.sub("", _NEWLINE.sub("\n", text))
     text = _SURROGATE.sub("\ufffd", text)
-    text = _STRAY_JOINER.sub("", _INVISIBLE.sub(r"\1", text))
+    text = _STRAY_JOINER.sub("", INVISIBLE.sub(r"\1", text))
     text = unicodedata.normalize("NFC", text)
     text = "\n".join(map(str.rstrip, text.split("\n")))
     return str(_BLANK_LINES.sub("\n\n\n", text)).strip("\n")
