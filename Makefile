@@ -53,14 +53,17 @@ PROJECT ?= $(DEMO)
 serve: install
 	$(BIN)/heedful serve --project $(PROJECT) --port $(PORT)
 
+# Two processes, one thread each: on busy cores two threads of one process wait for each other more than they compute.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+
 test: install install-clients
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pytest -m 'not kill'
+	$(PYTEST) -m 'not kill'
 
 test-fast: install install-clients
-	$(BIN)/pytest -m 'not slow and not model and not kill'
+	$(PYTEST) -m 'not slow and not model and not kill'
 
 test-kill: install
 	$(BIN)/pytest -m kill --timeout 7200

@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
 from weakref import WeakSet
 
 from heedful.errors import EngineError, InputError
@@ -33,6 +34,7 @@ class FakeEngine(ClosesItself):
         """Requests submitted so far: tests read it to see what was asked again."""
         self.num_scored = 0
         self._handles: WeakSet[FakeHandle] = WeakSet()
+        self._lock = Lock()
 
     @property
     def identity(self) -> str:
@@ -44,7 +46,8 @@ class FakeEngine(ClosesItself):
 
     @property
     def num_in_flight(self) -> int:
-        return sum(handle.num_unfinished for handle in self._handles)
+        with self._lock:
+            return sum(handle.num_unfinished for handle in self._handles)
 
     def submit(self, request: Request) -> FakeHandle:
         """Decide the answer now; it streams when the handle is iterated."""
@@ -55,7 +58,8 @@ class FakeEngine(ClosesItself):
             raise InputError(f"request {request.id!r}: a fake engine has no log-probabilities of its answers")
         self.num_answered += 1
         handle = FakeHandle(request, _cut_at_stop(self._text(request), request.sampling.stop))
-        self._handles.add(handle)
+        with self._lock:
+            self._handles.add(handle)
         return handle
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
