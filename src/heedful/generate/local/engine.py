@@ -51,6 +51,7 @@ class LocalEngine(ClosesItself):
         self._max_batch, self._max_length = max_batch, min(max_length, limit)
         self._pad_id = loaded.tokenizer.pad_token_id or 0
         self._queue: deque[Row] = deque()
+        self._unfinished: list[Row] = []
         self._batch: Batch | None = None
         # Who may run the model and change rows: one thread at a time (`_busy`), all others look again after its turn.
         self._turn = Condition()
@@ -71,8 +72,10 @@ class LocalEngine(ClosesItself):
 
     @property
     def num_in_flight(self) -> int:
-        batch = self._batch
-        return sum(not row.finished for row in [*self._queue, *(batch.rows if batch else [])])
+        with self._turn:
+            # A list of its own: on their way from the queue into the batch, rows are in neither.
+            self._unfinished = [row for row in self._unfinished if not row.finished]
+            return len(self._unfinished)
 
     def submit(self, request: Request) -> LocalHandle:
         """Queue a request; raises InputError at once for a prompt that leaves no room for an answer."""
@@ -89,6 +92,7 @@ class LocalEngine(ClosesItself):
         with self._turn:
             self._check_open()
             self._queue.extend(rows)
+            self._unfinished = [row for row in [*self._unfinished, *rows] if not row.finished]
         return LocalHandle(self, rows)
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
