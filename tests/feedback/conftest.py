@@ -1,7 +1,7 @@
 """A fresh, empty store URL for each test, once in SQLite and once in PostgreSQL.
 
-PostgreSQL is the empty database that HEEDFUL_TEST_POSTGRES names, or a throwaway cluster made from the programs that
-Debian's package `postgresql` brings. The server refuses to run as root, so root starts it as another user.
+PostgreSQL is a throwaway cluster made from the programs that Debian's package `postgresql` brings, one per test process.
+The server refuses to run as root, so root starts it as another user.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _owner() -> str:
 def cluster() -> Iterator[Cluster]:
     programs = _programs()
     if programs is None:
-        message = "PostgreSQL's initdb was not found: install Debian's package postgresql, or set HEEDFUL_TEST_POSTGRES"
+        message = "PostgreSQL's initdb was not found: install Debian's package postgresql"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
@@ -95,11 +95,10 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def postgres_url(cluster: Cluster) -> Iterator[str]:
     """An empty database: what a test leaves in it is removed."""
-    url = os.environ.get("HEEDFUL_TEST_POSTGRES") or request.getfixturevalue("cluster").socket_url
-    yield url
-    _clear(url)
+    yield cluster.socket_url
+    _clear(cluster.socket_url)
 
 
 def _clear(url: str) -> None:
