@@ -225,6 +225,8 @@ class Generation:
     """Generated ids, the end-of-turn token included when it was generated; empty from engines that do not tell."""
     logprobs: tuple[float, ...] | None = None
     """Natural logarithms, one for each of `token_ids`, when the request asked."""
+    top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
+    """For each of `token_ids` the likeliest tokens with their log-probabilities, likeliest first, when asked."""
     finish_reason: FinishReason = "stop"
     usage: Usage = Usage()
     index: int = 0

@@ -12,11 +12,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, MistralConfig, Qwen3Config
 
-from heedful.errors import EngineError, InputError, ModelError
+from heedful.errors import EngineError, InputError
 from heedful.generate.engine import Request, Sampling, ScoreRequest, generate
 from heedful.generate.local import LocalEngine
 from heedful.generate.local import batch as batch_module
-from heedful.generate.local import engine as engine_module
+from heedful.generate.local import padded as padded_module
+from heedful.generate.local.kernels.model import KernelModel
 from heedful.models import LoadedModel, load
 from heedful.records import Generation, Message, RequirementSpec
 from heedful.render import renderer_for
@@ -29,9 +30,13 @@ def loaded(tiny_model: Path) -> LoadedModel:
     return load(tiny_model)
 
 
-@pytest.fixture
-def engine(loaded: LoadedModel) -> LocalEngine:
-    return LocalEngine(loaded, max_batch=4)
+@pytest.fixture(params=["kernels", "transformers"])
+def engine(loaded: LoadedModel, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> LocalEngine:
+    if request.param == "transformers":
+        monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+    engine = LocalEngine(loaded, max_batch=4)
+    assert engine.why_not_kernels == ("" if request.param == "kernels" else "HEEDFUL_KERNELS=0")
+    return engine
 
 
 def ask(text: str, *, name: str = "", **sampling: object) -> Request:
@@ -251,7 +256,8 @@ def test_a_newcomer_that_cannot_join_is_told(engine: LocalEngine, monkeypatch: p
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module.Batch, "join", fail)
+        patch.setattr(padded_module.Batch, "join", fail)
+        patch.setattr(KernelModel, "read", fail)
         with pytest.raises(EngineError, match="smaller max_batch"):
             second.result()
     assert first.result()[0].finish_reason == "error"
@@ -282,7 +288,8 @@ def test_a_failed_step_is_told_and_the_engine_lives_on(engine: LocalEngine, monk
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine_module.Batch, "step", fail)
+        patch.setattr(padded_module.Batch, "step", fail)
+        patch.setattr(KernelModel, "read", fail)
         with pytest.raises(EngineError, match="smaller max_batch"):
             first.result()
     assert second.result()[0].finish_reason == "error"
@@ -321,7 +328,7 @@ def test_what_cannot_be_answered_as_asked_is_refused(engine: LocalEngine, reques
 
 
 def test_an_adapter_of_a_request_is_refused(engine: LocalEngine) -> None:
-    with pytest.raises(ModelError, match="engines hold one model"):
+    with pytest.raises(InputError, match="cannot honour adapter"):
         engine.submit(replace(ask("a"), adapter="other"))
 
 
@@ -333,11 +340,11 @@ def test_prompt_ids_may_be_given(engine: LocalEngine, loaded: LoadedModel) -> No
 
 
 def test_batches_stay_within_the_room_for_keys_and_values(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "_TOKENS_PER_BATCH", 100)
-    engine = LocalEngine(loaded)
     requests = [ask(text) for text in PROMPTS]
     expected = list(generate(LocalEngine(loaded, max_batch=1), requests))
-    assert list(generate(engine, requests)) == expected
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+    # Two layers, two heads of 16 numbers, keys and values, 4 bytes: 512 bytes a token. Room for 100 tokens, twice.
+    assert list(generate(LocalEngine(loaded, max_memory=2 * 100 * 512), requests)) == expected
 
 
 @pytest.mark.parametrize("tokens_per_pass", [1, 120])
@@ -346,6 +353,7 @@ def test_prompts_read_in_groups_are_read_the_same(
 ) -> None:
     requests = [ask(text, max_tokens=6 + 5 * number) for number, text in enumerate(PROMPTS)]
     expected = list(generate(LocalEngine(loaded, max_batch=1), requests))
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
     monkeypatch.setattr(batch_module, "TOKENS_PER_PASS", tokens_per_pass)
     assert list(generate(LocalEngine(loaded), requests)) == expected
 

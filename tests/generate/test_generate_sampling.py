@@ -9,7 +9,8 @@ import torch
 
 from heedful.generate.engine import Sampling
 from heedful.generate.local import sampling as module
-from heedful.generate.local.sampling import choose, draw
+from heedful.generate.local.choosing import Chooser, choose
+from heedful.generate.local.sampling import draw
 
 # Probabilities 0.5, 0.25, 0.125, 0.125 at temperature 1.
 LOGITS = torch.tensor([0.25, 0.5, 0.125, 0.125]).log()
@@ -64,4 +65,5 @@ def test_impossible_tokens_are_never_drawn() -> None:
 def test_greedy_and_sampled_rows_mix() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = LOGITS.repeat(2, 1)
-    assert choose(rows, [Sampling(), Sampling(temperature=1, top_k=1)], [None, generator]) == [1, 1]
+    choosers = [Chooser(Sampling(), [], [], None), Chooser(Sampling(temperature=1, top_k=1), [], [], generator)]
+    assert choose(rows, choosers) == [1, 1]

@@ -7,9 +7,9 @@ with local.LocalEngine(model) as engine:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol
 
 from heedful.records import Generation, Message, RequirementSpec
@@ -17,10 +17,15 @@ from heedful.records import Generation, Message, RequirementSpec
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen. Temperature 0 is greedy."""
+    """How tokens are chosen. Temperature 0 is greedy.
+
+    In this order: logit bias, penalties, `min_tokens`, a mask of the engine's; then temperature, `top_k`, `top_p`,
+    `min_p`. Log-probabilities that are reported are the model's own, before all of these.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
+    """The fewest likeliest tokens that hold this much probability, of what `top_k` left."""
     top_k: int = 0
     """0 means no limit."""
     seed: int = 0
@@ -29,6 +34,22 @@ class Sampling:
     """The text ends before the first of these."""
     n: int = 1
     """How many answers to the one prompt."""
+    min_p: float = 0.0
+    """Tokens less likely than this share of the likeliest one are left out. arXiv:2407.01082."""
+    min_tokens: int = 0
+    """The end of turn cannot be chosen before this many tokens; stop strings still can end the answer."""
+    repetition_penalty: float = 1.0
+    """Logits of tokens in prompt or answer are divided by this when positive, else multiplied. arXiv:1909.05858."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of every token that the answer holds already."""
+    frequency_penalty: float = 0.0
+    """The same for each time that the answer holds it."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Token ids, each with what is added to its logit."""
+    num_beams: int = 1
+    """More than 1: beam search, which is greedy otherwise; answers are the `n` best beams."""
+    length_penalty: float = 1.0
+    """Of beam search: a finished beam's score is its log-likelihood divided by its length to this power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +62,11 @@ class Request:
     sampling: Sampling = Sampling()
     requirements: tuple[RequirementSpec, ...] = ()
     adapter: str | None = None
+    """The name of an adapter that the engine was given; None uses the model as it was loaded."""
     control: Mapping[str, Any] = field(default_factory=dict)
     logprobs: bool = False
+    top_logprobs: int = 0
+    """With `logprobs`: how many of the likeliest tokens are reported beside each chosen one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +142,14 @@ class Engine(Protocol):
 
 
 def generate(engine: Engine, requests: Iterable[Request]) -> Iterator[Generation]:
-    """Answers in request order (the `n` answers of one request by index), a batch in flight at a time.
+    """Answers in request order (the `n` answers of one request by index).
 
-    Batches are cut by position alone, never by timing: the same requests meet in the same batches on every run.
+    Twice the preferred batch is asked for ahead, so that a place that becomes free is taken at once.
     """
-    pending = iter(requests)
-    while batch := list(islice(pending, engine.preferred_batch)):
-        handles = [engine.submit(request) for request in batch]
-        for handle in handles:
-            yield from handle.result()
+    handles: deque[Handle] = deque()
+    for request in requests:
+        handles.append(engine.submit(request))
+        if len(handles) >= 2 * engine.preferred_batch:
+            yield from handles.popleft().result()
+    while handles:
+        yield from handles.popleft().result()

@@ -13,13 +13,15 @@ from threading import Lock
 from weakref import WeakSet
 
 from heedful.errors import EngineError, InputError
-from heedful.generate._base import ClosesItself, check_request
+from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
 from heedful.records import FinishReason, Generation, Usage
 
 Answer = str | Mapping[str, str] | Callable[[Request], str]
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
+# Its answer is given: what only changes how tokens are chosen changes nothing.
+_HONOURED = frozenset({"temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "stop", "n", "prompt_ids"})
 # 256 bytes and the end of turn.
 _NUM_SYMBOLS = 257
 
@@ -54,8 +56,7 @@ class FakeEngine(ClosesItself):
         check_request(request)
         if self._closed:
             raise EngineError("this engine is closed; make a new one")
-        if request.logprobs:
-            raise InputError(f"request {request.id!r}: a fake engine has no log-probabilities of its answers")
+        refuse_unsupported(request, _HONOURED, "the fake engine")
         self.num_answered += 1
         handle = FakeHandle(request, _cut_at_stop(self._text(request), request.sampling.stop))
         with self._lock:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from heedful.generate.local import cache as kv
+from heedful.generate.local.choosing import choose
 from heedful.generate.local.rows import Row
-from heedful.generate.local.sampling import choose
 
 # Copying the cache to leave finished rows out costs about one step; below this share of live rows it has paid soon.
 _COMPACT_BELOW = 0.75
@@ -75,13 +75,11 @@ class Batch:
         live = [(slot, row) for slot, row in enumerate(self._slots) if row is not None]
         if not live:
             return
-        logits = logits[[slot for slot, _ in live]].float()
-        chosen = choose(logits, [row.sampling for _, row in live], [row.generator for _, row in live])
-        wanted = [number for number, (_, row) in enumerate(live) if row.wants_logprobs]
-        logprobs = dict(zip(wanted, torch.log_softmax(logits[wanted], dim=-1), strict=True)) if wanted else {}
+        logits = logits[[slot for slot, _ in live]].float().cpu()
+        chosen = choose(logits, [row.chooser for _, row in live])
         tokens = [self._pad_id] * len(self._slots)
-        for number, ((slot, row), token) in enumerate(zip(live, chosen, strict=True)):
-            row.accept(token, float(logprobs[number][token]) if number in logprobs else None)
+        for (slot, row), token, row_logits in zip(live, chosen, logits, strict=True):
+            row.accept(token, row_logits)
             tokens[slot] = token
         if self.rows:
             self._advance(tokens)

@@ -15,19 +15,25 @@ from threading import Condition
 from typing import Any
 
 from heedful.errors import EngineError, InputError
-from heedful.generate._base import ClosesItself, check_request
+from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
-from heedful.generate.local.batch import Batch
+from heedful.generate.local.choosing import Constraint
+from heedful.generate.local.opening import Precision, Runner, open_kernels, why_not_kernels
+from heedful.generate.local.padded import PaddedRunner
 from heedful.generate.local.rows import Row
-from heedful.generate.local.scoring import score
+from heedful.generate.local.scoring import scored_ids
 from heedful.models.loading import LoadedModel
 from heedful.project import Silent, Watcher
 from heedful.records import Generation, digest
 from heedful.render import renderer_for
 
-# Room for keys and values: a 135M model keeps 46 kB a token, so a full batch stays below 1.5 GB (while rows join, twice).
-_TOKENS_PER_BATCH = 32_768
-# Scores are computed and sorted by length within windows of this many items.
+_HONOURED = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "min_tokens", "stop", "n", "logit_bias"),
+        *("repetition_penalty", "presence_penalty", "frequency_penalty", "prompt_ids", "logprobs", "top_logprobs"),
+    }
+)
+# Scores are computed within windows of this many items.
 _SCORE_WINDOW = 512
 
 
@@ -35,13 +41,20 @@ class LocalEngine(ClosesItself):
     """Generates and scores with a loaded model. Safe to use from several threads."""
 
     def __init__(
-        self, loaded: LoadedModel, *, max_batch: int = 32, max_length: int = 2048, watcher: Watcher | None = None
+        self,
+        loaded: LoadedModel,
+        *,
+        precision: Precision | None = None,
+        max_batch: int = 64,
+        max_length: int = 2048,
+        max_memory: int = 1 << 30,
+        watcher: Watcher | None = None,
     ) -> None:
         """`max_length` bounds prompt and answer together, in tokens; it is lowered to what the model can read.
 
-        `max_batch`: on two cores a step of 32 rows takes 1.4 times as long as one of 16; beyond, little is gained.
+        `precision` of the weights; None takes the one that the model was loaded in. `max_memory`, in bytes, bounds keys
+        and values (it is raised to what two answers of `max_length` need). `max_batch` answers are written at once.
         """
-        self._model = loaded.model
         self._renderer = renderer_for(loaded)
         limit = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or max_length
         if limit < max_length:
@@ -49,18 +62,39 @@ class LocalEngine(ClosesItself):
                 f"{loaded.name} reads at most {limit} tokens; max_length {max_length} is lowered to that"
             )
         self._max_batch, self._max_length = max_batch, min(max_length, limit)
-        self._pad_id = loaded.tokenizer.pad_token_id or 0
+        self._num_vocabulary = int(loaded.model.config.get_text_config().vocab_size)
+        weights = [loaded.identity, _adapter_in_memory(loaded)]
+        loaded_as = str(loaded.model.dtype).removeprefix("torch.")
+        self.why_not_kernels = why_not_kernels(loaded.model) or (
+            f"it was loaded as {loaded_as}" if loaded_as not in ("float32", "bfloat16") else ""
+        )
+        if self.why_not_kernels:
+            if precision not in (None, loaded_as):
+                raise EngineError(
+                    f"{loaded.name} cannot run in {precision}: {self.why_not_kernels}; load it with dtype={precision!r} or "
+                    "leave precision out"
+                )
+            self._runner: Runner = _padded(loaded, max_batch, max_memory)
+            arithmetic = [loaded_as, loaded.model.device.type]
+        else:
+            precision = precision or ("float32" if loaded_as == "float32" else "bfloat16")
+            self._runner = open_kernels(
+                loaded,
+                precision,
+                max_batch=max_batch,
+                max_length=self._max_length,
+                max_memory=max_memory,
+                key=digest(weights),
+            )
+            arithmetic = [precision, "kernels"]
         self._queue: deque[Row] = deque()
         self._unfinished: list[Row] = []
-        self._batch: Batch | None = None
         # Who may run the model and change rows: one thread at a time (`_busy`), all others look again after its turn.
         self._turn = Condition()
         self._busy = False
         self._num_waiting = 0
         self._closed = False
-        arithmetic = [str(loaded.model.dtype), loaded.model.device.type, self._max_length]
-        weights = [loaded.identity, _adapter_in_memory(loaded)]
-        self._identity = digest(["local", 1, weights, arithmetic, self._renderer.template_hash])
+        self._identity = digest(["local", 2, weights, arithmetic, self._max_length, self._renderer.template_hash])
 
     @property
     def identity(self) -> str:
@@ -77,17 +111,23 @@ class LocalEngine(ClosesItself):
             self._unfinished = [row for row in self._unfinished if not row.finished]
             return len(self._unfinished)
 
-    def submit(self, request: Request) -> LocalHandle:
-        """Queue a request; raises InputError at once for a prompt that leaves no room for an answer."""
+    @property
+    def num_tokens_kept(self) -> int:
+        """Room for keys and values that answers under way hold, in tokens."""
+        return self._runner.num_tokens_kept
+
+    def submit(self, request: Request, *, constraint: Constraint | None = None) -> LocalHandle:
+        """Queue a request; raises InputError at once for one that cannot be answered as asked.
+
+        `constraint` says for each answer which tokens may come next.
+        """
         check_request(request)
+        refuse_unsupported(request, _HONOURED, "the local engine")
         prompt_ids = list(request.prompt_ids) or self._renderer.prompt_ids(request.messages)
-        if len(prompt_ids) >= self._max_length:
-            raise InputError(
-                f"request {request.id!r}: the prompt has {len(prompt_ids)} tokens, the limit for prompt and answer is "
-                f"{self._max_length}; shorten the prompt or raise max_length"
-            )
+        self._check_ids(request, prompt_ids)
         rows = [
-            Row(request, index, prompt_ids, self._max_length, self._renderer) for index in range(request.sampling.n)
+            Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
+            for index in range(request.sampling.n)
         ]
         with self._turn:
             self._check_open()
@@ -99,26 +139,27 @@ class LocalEngine(ClosesItself):
         """Scores in order. Runs between the steps of a batch under way."""
         pending = iter(items)
         while window := list(islice(pending, _SCORE_WINDOW)):
+            prepared = [scored_ids(self._renderer, item, self._max_length) for item in window]
             with self._model_to_itself():
                 self._check_open()
-                results = score(
-                    self._model,
-                    self._renderer,
-                    window,
-                    max_batch=self._max_batch,
-                    max_length=self._max_length,
-                    pad_id=self._pad_id,
-                )
-            yield from results
+                try:
+                    logprobs = self._runner.score([(item.ids, item.num_scored) for item in prepared])
+                except BaseException:
+                    self._runner.abandon()
+                    raise
+            for item, logprob in zip(prepared, logprobs, strict=True):
+                yield item.result(logprob)
 
     def close(self) -> None:
         """Cancel what is under way and let go of the model."""
         with self._model_to_itself():
-            self._closed = True
-            for row in [*self._queue, *(self._batch.rows if self._batch else [])]:
-                row.finish("cancelled")
-            self._queue.clear()
-            self._batch = self._model = None
+            if not self._closed:
+                self._closed = True
+                for row in [*self._queue, *self._runner.rows]:
+                    row.finish("cancelled")
+                self._queue.clear()
+                self._runner.tidy()
+                self._runner.close()
 
     def drive(self, rows: list[Row], *, until_finished: bool) -> None:
         """Run one step, unless another thread has brought meanwhile what is waited for: the end, or any event."""
@@ -134,9 +175,9 @@ class LocalEngine(ClosesItself):
             self._busy = True
         with self._until_done():
             try:
-                self._step()
+                self._runner.step(self._queue)
             except BaseException as error:
-                self._abandon()
+                self._runner.abandon()
                 if isinstance(error, RuntimeError | MemoryError):
                     raise EngineError(
                         f"generation failed ({error}); if memory ran out, use a smaller max_batch"
@@ -148,6 +189,7 @@ class LocalEngine(ClosesItself):
         with self._model_to_itself():
             for row in rows:
                 row.finish("cancelled")
+            self._runner.tidy()
 
     @contextmanager
     def _model_to_itself(self) -> Iterator[None]:
@@ -168,47 +210,20 @@ class LocalEngine(ClosesItself):
                 self._busy = False
                 self._turn.notify_all()
 
-    def _step(self) -> None:
-        if self._batch is None or self._batch.can_be_joined:
-            self._admit(self._take())
-        assert self._batch is not None
-        self._batch.step()
-        if not self._batch.rows:
-            self._batch = None
-
-    def _admit(self, newcomers: list[Row]) -> None:
-        try:
-            if self._batch is None:
-                self._batch = Batch(self._model, newcomers, self._pad_id)
-            elif newcomers:
-                self._batch.join(newcomers)
-        except BaseException:
-            for row in newcomers:
-                row.finish("error")
-            raise
-
-    def _take(self) -> list[Row]:
-        """Rows that may join now: from the front of the queue, as many as fit; at least one when nothing runs."""
-        rows = list(self._batch.rows) if self._batch else []
-        taken: list[Row] = []
-        width = self._batch.width if self._batch else 0
-        num_left = max((row.num_left for row in rows), default=0)
-        while self._queue and len(rows) < self._max_batch:
-            row = self._queue[0]
-            width, num_left = max(width, len(row.prompt_ids)), max(num_left, row.num_left)
-            if rows and (width + num_left) * (len(rows) + 1) > _TOKENS_PER_BATCH:
-                break
-            self._queue.popleft()
-            if not row.finished:
-                rows.append(row)
-                taken.append(row)
-        return taken
-
-    def _abandon(self) -> None:
-        """After a failed step the cache is in an unknown state: its rows end here, with the reason "error"."""
-        for row in self._batch.rows if self._batch else []:
-            row.finish("error")
-        self._batch = None
+    def _check_ids(self, request: Request, prompt_ids: list[int]) -> None:
+        if len(prompt_ids) >= self._max_length:
+            raise InputError(
+                f"request {request.id!r}: the prompt has {len(prompt_ids)} tokens, the limit for prompt and answer is "
+                f"{self._max_length}; shorten the prompt or raise max_length"
+            )
+        for field, ids in (
+            ("prompt_ids", request.prompt_ids),
+            ("logit_bias", [token for token, _ in request.sampling.logit_bias]),
+        ):
+            if wrong := [token for token in ids if not 0 <= token < self._num_vocabulary]:
+                raise InputError(
+                    f"request {request.id!r}: {field} names token {wrong[0]}; this model's are 0 to {self._num_vocabulary - 1}"
+                )
 
     def _check_open(self) -> None:
         if self._closed:
@@ -240,6 +255,18 @@ class LocalHandle:
     def cancel(self) -> None:
         """End all answers as they are; their room in the batch is free from the next step on."""
         self._engine.cancel(self._rows)
+
+
+def _padded(loaded: LoadedModel, max_batch: int, max_memory: int) -> PaddedRunner:
+    config = loaded.model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token_bytes = 2 * config.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
+    # Half of it: while rows join, their cache is there twice.
+    max_tokens = max_memory // (2 * token_bytes)
+    return PaddedRunner(
+        loaded.model, max_batch=min(max_batch, 32), max_tokens=max_tokens, pad_id=loaded.tokenizer.pad_token_id or 0
+    )
 
 
 def _adapter_in_memory(loaded: LoadedModel) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from heedful.generate.engine import Event, Request, Sampling
+from heedful.generate.local.choosing import Chooser, Constraint
 from heedful.generate.local.writer import TextWriter
 from heedful.project.randomness import stream_seed
 from heedful.records import FinishReason, Generation, Usage, digest
@@ -18,10 +19,17 @@ class Row:
     """One of a request's `n` answers. Written by the thread that drives the engine."""
 
     def __init__(
-        self, request: Request, index: int, prompt_ids: Sequence[int], max_length: int, renderer: Renderer
+        self,
+        request: Request,
+        index: int,
+        prompt_ids: Sequence[int],
+        max_length: int,
+        renderer: Renderer,
+        constraint: Constraint | None = None,
     ) -> None:
         self.request, self.index, self.prompt_ids = request, index, prompt_ids
-        self.generator = _generator(request.sampling, prompt_ids, index)
+        generator = _generator(request.sampling, prompt_ids, index)
+        self.chooser = Chooser(request.sampling, prompt_ids, renderer.end_of_turn_ids, generator, constraint)
         self.events: deque[Event] = deque()
         self.generation: Generation | None = None
         self._room = min(request.sampling.max_tokens, max_length - len(prompt_ids))
@@ -29,16 +37,7 @@ class Row:
         self._writer = TextWriter(renderer.decode, request.sampling.stop)
         self._ids: list[int] = []
         self._logprobs: list[float] = []
-
-    @property
-    def sampling(self) -> Sampling:
-        """The request's."""
-        return self.request.sampling
-
-    @property
-    def wants_logprobs(self) -> bool:
-        """The request's."""
-        return self.request.logprobs
+        self._top_logprobs: list[tuple[tuple[int, float], ...]] = []
 
     @property
     def num_left(self) -> int:
@@ -50,11 +49,17 @@ class Row:
         """Nothing more will be written."""
         return self.generation is not None
 
-    def accept(self, token: int, logprob: float | None) -> None:
-        """Take the next token; may finish the row."""
+    @property
+    def last_id(self) -> int:
+        """The token that was accepted last."""
+        return self._ids[-1]
+
+    def accept(self, token: int, logits: torch.Tensor) -> None:
+        """Take the next token, chosen from `logits` (vocabulary,); may finish the row."""
         self._ids.append(token)
-        if logprob is not None:
-            self._logprobs.append(logprob)
+        self.chooser.accept(token)
+        if self.request.logprobs:
+            self._report(token, torch.log_softmax(logits.float(), dim=-1))
         if token in self._end_ids:
             self.finish("stop")
             return
@@ -66,6 +71,12 @@ class Row:
         elif piece:
             self.events.append(Event(self.index, piece))
 
+    def _report(self, token: int, logprobs: torch.Tensor) -> None:
+        self._logprobs.append(float(logprobs[token]))
+        if self.request.top_logprobs:
+            values, ids = logprobs.topk(min(self.request.top_logprobs, len(logprobs)))
+            self._top_logprobs.append(tuple(zip(ids.tolist(), values.tolist(), strict=True)))
+
     def finish(self, reason: FinishReason, piece: str = "") -> None:
         """End the answer as it is. What was held back comes out, unless it completes a stop string."""
         if self.finished:
@@ -75,7 +86,8 @@ class Row:
             request_id=self.request.id,
             text=self._writer.text,
             token_ids=tuple(self._ids),
-            logprobs=tuple(self._logprobs) if self.wants_logprobs else None,
+            logprobs=tuple(self._logprobs) if self.request.logprobs else None,
+            top_logprobs=tuple(self._top_logprobs) if self.request.top_logprobs else None,
             finish_reason="stop" if reason == "length" and self._writer.stopped else reason,
             usage=Usage(len(self.prompt_ids), len(self._ids)),
             index=self.index,

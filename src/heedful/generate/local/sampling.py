@@ -1,8 +1,6 @@
-"""Choose the next token from logits. A row's choice depends on its own logits and its own random stream only."""
+"""Draw a token from logits with temperature, top-k, top-p and min-p."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 
@@ -12,27 +10,16 @@ from heedful.generate.engine import Sampling
 _SHORTLIST = 512
 
 
-def choose(
-    logits: torch.Tensor, samplings: Sequence[Sampling], generators: Sequence[torch.Generator | None]
-) -> list[int]:
-    """One token for each row of `logits` (rows, vocabulary); greedy rows need no generator."""
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
-    for row, (sampling, generator) in enumerate(zip(samplings, generators, strict=True)):
-        if sampling.temperature > 0:
-            assert generator is not None
-            chosen[row] = draw(logits[row], sampling, generator)
-    return chosen
-
-
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """Sample one token: temperature first, then the `top_k` likeliest, then the fewest that hold `top_p` of those.
+    """Sample one token: temperature first, then the `top_k` likeliest, then the fewest that hold `top_p` of those, then
+    those that are at least `min_p` times as likely as the likeliest.
 
     Uses exactly one number of `generator`, so streams stay in step whatever the limits are.
     """
     uniform = torch.rand((), generator=generator, dtype=torch.float64)
     probabilities = torch.softmax(logits.double().cpu() / sampling.temperature, dim=-1)
     if sampling.top_k == 0 and sampling.top_p >= 1:
-        return _invert(probabilities, uniform)
+        return _invert(probabilities * (probabilities >= sampling.min_p * probabilities.max()), uniform)
     size = probabilities.numel()
     top_k = min(sampling.top_k or size, size)
     values, ids = probabilities.topk(min(top_k, _SHORTLIST))
@@ -42,7 +29,8 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
         values, ids = probabilities.topk(top_k)
         total = float(values.sum())
     before = values.cumsum(0) - values
-    kept = int((before < sampling.top_p * (1.0 if total is None else total)).sum())
+    is_kept = (before < sampling.top_p * (1.0 if total is None else total)) & (values >= sampling.min_p * values[0])
+    kept = int(is_kept.sum())
     return int(ids[_invert(values[: max(kept, 1)], uniform)])
 
 

@@ -1,0 +1,182 @@
+"""Products of a few rows of activations with a panel of 16 columns of weights: the inner loops of every linear layer.
+
+A panel holds the weights of 16 outputs side by side, so that one vector load serves 16 outputs, and the tile's sums
+stay in registers from the first input to the last:
+
+    32 bits    (depth, 16) floats
+    bf16       (depth, 16) upper halves of floats
+    int8       (depth / 2, 16, 2) bytes, with scales (depth / GROUP, 16) of 16-bit floats
+
+int8: activations are rounded to 16 bits with a scale for every GROUP inputs of every row, so that only the weights are
+coarse. Rounding activations to 8 bits would be a quarter faster (one instruction multiplies 32 pairs instead of 16), but
+moves the logits of a 135M model more than the weights' rounding does.
+
+A row's sums never depend on how many rows share the tile: each lane adds its inputs one by one in their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit
+
+from heedful.generate.local.kernels.simd import BYTES16, FLOAT, FLOATS, INT32, INTS8, SHORTS16, Emitter, instruction
+
+GROUP = 32
+"""Inputs that share a scale."""
+COLUMNS = 16
+
+
+def _float_tile(num_rows: int, kind: str) -> Any:
+    """A tile of `num_rows` rows of floats and 16 columns of weights that are stored as `kind`."""
+    weight_bytes = COLUMNS * (4 if kind == "float" else 2)
+
+    def float_tile(
+        e: Emitter, x: Any, x_stride: Any, weights: Any, depth: Any, y: Any, y_stride: Any, add: Any
+    ) -> None:
+        rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
+        sums = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
+        with e.loop(depth) as k:
+            column = e.as_floats(e.at(weights, k, weight_bytes), kind)
+            for row, total in zip(rows, sums, strict=True):
+                value = e.spread(e.load(e.at(row, k, 4), FLOAT))
+                e.builder.store(e.multiply_add(value, column, e.builder.load(total)), total)
+        _write(e, [e.builder.load(total) for total in sums], y, y_stride, add)
+
+    return instruction(float_tile)
+
+
+def _int8_tile(num_rows: int) -> Any:
+    """The same for 8-bit weights and 16-bit inputs; `x_scales` holds for each row and group what undoes the rounding."""
+
+    def int8_tile(
+        e: Emitter,
+        x: Any,
+        x_stride: Any,
+        x_scales: Any,
+        scales_stride: Any,
+        weights: Any,
+        weight_scales: Any,
+        num_groups: Any,
+        y: Any,
+        y_stride: Any,
+        add: Any,
+    ) -> None:
+        rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
+        scales = [e.at(x_scales, e.int64(row), scales_stride) for row in range(num_rows)]
+        totals = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
+        sums = [[e.variable(INTS8, ir.Constant(INTS8, [0] * 8)) for _ in range(2)] for _ in rows]
+        with e.loop(num_groups) as group:
+            for half in (half for row_sums in sums for half in row_sums):
+                e.builder.store(ir.Constant(INTS8, [0] * 8), half)
+            group_weights, group_inputs = (
+                e.at(weights, group, GROUP * COLUMNS),
+                e.builder.mul(group, e.int64(2 * GROUP)),
+            )
+            with e.loop(e.int64(GROUP // 2)) as pair:
+                place = e.at(group_weights, pair, 2 * COLUMNS)
+                columns = [
+                    e.builder.sext(e.load(e.plus(place, COLUMNS * half), BYTES16, 1), SHORTS16) for half in range(2)
+                ]
+                for row, row_sums in zip(rows, sums, strict=True):
+                    two = e.load(e.at(e.builder.add(row, group_inputs), pair, 4), INT32)
+                    inputs = e.builder.bitcast(e.spread(two, 8), SHORTS16)
+                    for column, half in zip(columns, row_sums, strict=True):
+                        products = e.call("llvm.x86.avx2.pmadd.wd", INTS8, [column, inputs])
+                        e.builder.store(e.builder.add(e.builder.load(half), products), half)
+            weight_scale = e.as_floats(e.at(weight_scales, group, 2 * COLUMNS), "half")
+            both = ir.Constant(ir.VectorType(INT32, 16), list(range(16)))
+            for row_sums, scale, total in zip(sums, scales, totals, strict=True):
+                whole = e.builder.shuffle_vector(*[e.builder.load(half) for half in row_sums], both)
+                factor = e.builder.fmul(e.spread(e.load(e.at(scale, group, 4), FLOAT)), weight_scale)
+                whole = e.multiply_add(e.builder.sitofp(whole, FLOATS), factor, e.builder.load(total))
+                e.builder.store(whole, total)
+        _write(e, [e.builder.load(total) for total in totals], y, y_stride, add)
+
+    return instruction(int8_tile)
+
+
+def _write(e: Emitter, sums: list[Any], y: Any, y_stride: Any, add: Any) -> None:
+    """Store one vector a row, or add it to what is there when `add` is not 0."""
+    is_added = e.builder.icmp_signed("!=", add, e.int64(0))
+    for row, value in enumerate(sums):
+        place = e.at(y, e.int64(row), y_stride)
+        with e.builder.if_else(is_added) as (then, otherwise):
+            with then:
+                e.store(place, e.builder.fadd(e.load(place, FLOATS), value))
+            with otherwise:
+                e.store(place, value)
+
+
+_float_1, _float_2, _float_3, _float_4, _float_6 = (_float_tile(rows, "float") for rows in (1, 2, 3, 4, 6))
+_bf16_1, _bf16_2, _bf16_3, _bf16_4, _bf16_6 = (_float_tile(rows, "bf16") for rows in (1, 2, 3, 4, 6))
+_int8_1, _int8_2, _int8_4 = (_int8_tile(rows) for rows in (1, 2, 4))
+
+
+@njit(nogil=True, cache=True)
+def float_panel(x, x_stride, weights, depth, num_rows, y, y_stride, add):  # type: ignore[no-untyped-def]
+    """All rows times one panel of floats."""
+    row = 0
+    while row < num_rows:
+        left = num_rows - row
+        here, there = x + row * x_stride, y + row * y_stride
+        if left >= 6:
+            _float_6(here, x_stride, weights, depth, there, y_stride, add)
+            row += 6
+        elif left >= 4:
+            _float_4(here, x_stride, weights, depth, there, y_stride, add)
+            row += 4
+        elif left == 3:
+            _float_3(here, x_stride, weights, depth, there, y_stride, add)
+            row += 3
+        elif left == 2:
+            _float_2(here, x_stride, weights, depth, there, y_stride, add)
+            row += 2
+        else:
+            _float_1(here, x_stride, weights, depth, there, y_stride, add)
+            row += 1
+
+
+@njit(nogil=True, cache=True)
+def bf16_panel(x, x_stride, weights, depth, num_rows, y, y_stride, add):  # type: ignore[no-untyped-def]
+    """All rows times one panel of bf16."""
+    row = 0
+    while row < num_rows:
+        left = num_rows - row
+        here, there = x + row * x_stride, y + row * y_stride
+        if left >= 6:
+            _bf16_6(here, x_stride, weights, depth, there, y_stride, add)
+            row += 6
+        elif left >= 4:
+            _bf16_4(here, x_stride, weights, depth, there, y_stride, add)
+            row += 4
+        elif left == 3:
+            _bf16_3(here, x_stride, weights, depth, there, y_stride, add)
+            row += 3
+        elif left == 2:
+            _bf16_2(here, x_stride, weights, depth, there, y_stride, add)
+            row += 2
+        else:
+            _bf16_1(here, x_stride, weights, depth, there, y_stride, add)
+            row += 1
+
+
+@njit(nogil=True, cache=True)
+def int8_panel(  # type: ignore[no-untyped-def]
+    x, x_stride, x_scales, scales_stride, weights, weight_scales, num_groups, num_rows, y, y_stride, add
+):
+    """All rows times one panel of 8-bit weights."""
+    row = 0
+    while row < num_rows:
+        left = num_rows - row
+        here, scales, there = x + row * x_stride, x_scales + row * scales_stride, y + row * y_stride
+        if left >= 4:
+            _int8_4(here, x_stride, scales, scales_stride, weights, weight_scales, num_groups, there, y_stride, add)
+            row += 4
+        elif left >= 2:
+            _int8_2(here, x_stride, scales, scales_stride, weights, weight_scales, num_groups, there, y_stride, add)
+            row += 2
+        else:
+            _int8_1(here, x_stride, scales, scales_stride, weights, weight_scales, num_groups, there, y_stride, add)
+            row += 1
