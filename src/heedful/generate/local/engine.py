@@ -48,12 +48,14 @@ class LocalEngine(ClosesItself):
         max_batch: int = 64,
         max_length: int = 2048,
         max_memory: int = 1 << 30,
+        share_beginnings: bool = True,
         watcher: Watcher | None = None,
     ) -> None:
         """`max_length` bounds prompt and answer together, in tokens; it is lowered to what the model can read.
 
         `precision` of the weights; None takes the one that the model was loaded in. `max_memory`, in bytes, bounds keys
-        and values (it is raised to what two answers of `max_length` need). `max_batch` answers are written at once.
+        and values (it is raised to what two answers of `max_length` need). `max_batch` answers are written at once. `share_beginnings`: what prompts begin
+        with in common is read once (it changes no answer).
         """
         self._renderer = renderer_for(loaded)
         limit = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or max_length
@@ -85,6 +87,7 @@ class LocalEngine(ClosesItself):
                 max_length=self._max_length,
                 max_memory=max_memory,
                 key=digest(weights),
+                shares=share_beginnings,
             )
             arithmetic = [precision, "kernels"]
         self._queue: deque[Row] = deque()

@@ -90,7 +90,14 @@ def _machine_lacks() -> str:
 
 
 def open_kernels(
-    loaded: LoadedModel, precision: Precision, *, max_batch: int, max_length: int, max_memory: int, key: str
+    loaded: LoadedModel,
+    precision: Precision,
+    *,
+    max_batch: int,
+    max_length: int,
+    max_memory: int,
+    key: str,
+    shares: bool,
 ) -> Runner:
     """A runner on our kernels; `key` names the packed weights in the cache."""
     from heedful.generate.local.kernels.attention import BLOCK
@@ -112,4 +119,4 @@ def open_kernels(
         max_rows=_ROWS_PER_PASS,
         threads=torch.get_num_threads(),
     )
-    return PagedRunner(model, max_batch=max_batch)
+    return PagedRunner(model, max_batch=max_batch, shares=shares)

@@ -111,18 +111,21 @@ class _Shared:
 class _Scored:
     """Ids of which the last few are scored."""
 
-    def __init__(self, place: int, ids: Sequence[int], num_scored: int) -> None:
+    def __init__(self, place: int, ids: Sequence[int], num_scored: int, *, shares: bool) -> None:
         self.place, self.ids = place, ids
         # What comes after the last id is not asked for, so it is not read.
         self.sequence = _Sequence(ids[:-1], len(ids) - 1)
-        self.num_shareable = len(ids) - 1 - num_scored
+        self.num_unscored = len(ids) - 1 - num_scored
+        self.num_shareable = self.num_unscored if shares else 0
         """Nobody asks for the logits after these."""
 
 
 class PagedRunner:
     """Runs rows from a queue."""
 
-    def __init__(self, model: KernelModel, *, max_batch: int) -> None:
+    def __init__(self, model: KernelModel, *, max_batch: int, shares: bool = True) -> None:
+        """`shares`: sequences that begin the same way read the beginning once; benches switch it off."""
+        self._shares = shares
         self._model, self._max_batch = model, min(max_batch, model.max_rows)
         self._shared = _Shared(model.num_blocks)
         self._running: list[tuple[Row, _Sequence]] = []
@@ -171,7 +174,9 @@ class PagedRunner:
     def score(self, items: Sequence[tuple[Sequence[int], int]]) -> list[float]:
         """For each (ids, how many of the last are scored) their log-likelihood. Answers under way are not touched."""
         totals = [0.0] * len(items)
-        waiting = deque(_Scored(place, ids, num_scored) for place, (ids, num_scored) in enumerate(items))
+        waiting = deque(
+            _Scored(place, ids, num_scored, shares=self._shares) for place, (ids, num_scored) in enumerate(items)
+        )
         running: list[_Scored] = []
         while waiting or running:
             work: list[tuple[_Scored, int]] = []
@@ -196,7 +201,7 @@ class PagedRunner:
 
     def _score_pass(self, work: Sequence[tuple[_Scored, int]], totals: list[float]) -> None:
         """Read the tokens that were planned, and add what they tell about the tokens behind them."""
-        parts = [(item, min(count, item.sequence.num_read - item.num_shareable)) for item, count in work]
+        parts = [(item, min(count, item.sequence.num_read - item.num_unscored)) for item, count in work]
         counted = [(item.sequence, count, max(part, 0)) for (item, count), (_, part) in zip(work, parts, strict=True)]
         logits = self._read(counted)
         start = 0
@@ -239,11 +244,12 @@ class PagedRunner:
             if row.finished:
                 continue
             sequence = _Sequence(row.prompt_ids, len(row.prompt_ids) + row.num_left)
-            if self._shared.admit(sequence, len(row.prompt_ids) - 1, num_spared=self._num_spared):
+            num_shareable = len(row.prompt_ids) - 1 if self._shares else 0
+            if self._shared.admit(sequence, num_shareable, num_spared=self._num_spared):
                 del queue[place]
                 self._running.append((row, sequence))
                 return row, sequence
-            if not self._shared.is_coming(sequence, len(row.prompt_ids) - 1):
+            if not self._shared.is_coming(sequence, num_shareable):
                 return None
         return None
 
