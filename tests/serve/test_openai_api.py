@@ -120,6 +120,19 @@ def test_top_p_0_is_greedy(live: LiveServer) -> None:
     assert live.ask(temperature=1, top_p=0).json()["choices"] == live.ask().json()["choices"]
 
 
+def test_biases_and_penalties_reach_the_engine(live: LiveServer) -> None:
+    # Ids 3 to 258 are bytes; "!" is the first of the printable ones.
+    shout = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "logit_bias": {"3": 100}}
+    loud = live.ask(**shout).json()["choices"][0]["message"]["content"]
+    assert len(set(loud)) == 1
+    assert loud != live.ask(messages=shout["messages"], max_tokens=4).json()["choices"][0]["message"]["content"]
+    wary = live.ask(**shout, frequency_penalty=2, presence_penalty=2, repetition_penalty=10).json()
+    assert wary["choices"][0]["message"]["content"] != loud, "100 / 10 is not enough the second time"
+    response = live.ask(messages=shout["messages"], logit_bias={"99999": 1})
+    assert response.status_code == 400
+    assert "logit_bias names token 99999" in response.json()["error"]["message"]
+
+
 def test_completion_continues_plain_text(live: LiveServer) -> None:
     body = {"model": "tiny", "prompt": "Once upon", "temperature": 0}
     answer = live.client.post("/v1/completions", json=body).json()
@@ -166,7 +179,9 @@ def test_unknown_model(live: LiveServer) -> None:
         ({"tempreature": 1}, "tempreature", "did you mean 'temperature'?"),
         ({"tools": []}, "tools", "not supported"),
         ({"logprobs": True}, "logprobs", "false"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty", "less than or equal to 0"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty", "less than or equal to 2"),
+        ({"logit_bias": {"cat": 1}}, "logit_bias.cat", "pattern"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),
         ({"temperature": 2.5}, "temperature", "less than or equal to 2"),
         ({"temperature": "1"}, "temperature", "valid number"),
         ({"temperature": True}, "temperature", "valid number"),

@@ -59,7 +59,13 @@ def rightly_refused(body: Any) -> bool:
     messages = body.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     answered = isinstance(last, dict) and last.get("role") == "assistant"
-    return answered or len(json.dumps([messages, body.get("prompt")], default=str)) > 150
+    # What only the model and the rest of the request decide: which tokens there are, and how long the answer may be.
+    biases = body.get("logit_bias")
+    unknown = isinstance(biases, dict) and any(not token.isdigit() or int(token) > 275 for token in biases)
+    longest = min(body.get(name) or 16 for name in ("max_tokens", "max_completion_tokens"))
+    at_least = body.get("min_tokens")
+    too_long = isinstance(at_least, int | float) and isinstance(longest, int | float) and at_least > longest
+    return answered or unknown or too_long or len(json.dumps([messages, body.get("prompt")], default=str)) > 150
 
 
 @pytest.fixture(scope="module")

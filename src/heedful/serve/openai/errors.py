@@ -112,7 +112,8 @@ async def _bug(request: Request, error: Exception) -> JSONResponse:
 async def _wrong_body(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     item = error.errors()[0]
-    place: Sequence[Any] = item["loc"][1:]
+    # What is wrong with a key is told of the field of that name.
+    place: Sequence[Any] = [part for part in item["loc"][1:] if part != "[key]"]
     if item["type"] == "json_invalid":
         return error_response(400, f"the body is not valid JSON: {item['ctx']['error']}", code="invalid_json")
     if item["type"] == "string_unicode":

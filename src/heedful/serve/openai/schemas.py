@@ -13,13 +13,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 MAX_CHOICES = 16
 MAX_STOPS = 4
+MAX_BIASES = 1024
 
 UNSUPPORTED = frozenset(
     {
         "audio",
         "function_call",
         "functions",
-        "logit_bias",
         "modalities",
         "moderation",
         "prediction",
@@ -115,8 +115,24 @@ Prompt = Annotated[
 ]
 # JSON has one kind of number: 9.0 is a whole one.
 _WHOLE = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
-# Bounds that leave one value: the parameter is known, and only what changes nothing is taken.
-Zero = Annotated[float, Field(ge=0, le=0)]
+LogitBias = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    Field(max_length=MAX_BIASES),
+    BeforeValidator(lambda bias: {} if bias is None else bias),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "object",
+                    "propertyNames": {"pattern": "^[0-9]{1,9}$"},
+                    "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+                    "maxProperties": MAX_BIASES,
+                },
+                {"type": "null"},
+            ]
+        }
+    ),
+]
 # `Literal[False]` would take 0 for it.
 Off = Annotated[bool, AfterValidator(_only_false), WithJsonSchema({"type": "boolean", "const": False})]
 
@@ -164,10 +180,18 @@ class SamplingRequest(Wire):
     """Send the answer piece by piece as server-sent events."""
     stream_options: StreamOptions | None = None
     """How to stream; means nothing without `stream`."""
-    frequency_penalty: Zero | None = 0
-    """Not supported: only 0."""
-    presence_penalty: Zero | None = 0
-    """Not supported: only 0."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    """Taken from a token's logit for each time that the answer holds it."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = 0.0
+    """Taken from the logit of every token that the answer holds."""
+    logit_bias: LogitBias = Field(default_factory=dict)
+    """Token ids, each with what is added to its logit."""
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = 0.0
+    """Leave out tokens less likely than this share of the likeliest one. Not in OpenAI's API."""
+    min_tokens: Annotated[int, Field(ge=0), _WHOLE] | None = 0
+    """The model may not end its answer before this many tokens; a stop text can. Not in OpenAI's API."""
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = 1.0
+    """Divides positive logits of tokens that the prompt or the answer holds, multiplies negative ones. Not in OpenAI's API."""
     user: str | None = None
     """Accepted and not used."""
     metadata: dict[str, str] | None = None

@@ -161,6 +161,12 @@ def sampling_of(body: SamplingRequest, max_tokens: int) -> Sampling:
         max_tokens=max_tokens,
         stop=tuple(body.stop),
         n=body.n or 1,
+        min_p=body.min_p or 0.0,
+        min_tokens=body.min_tokens or 0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        presence_penalty=body.presence_penalty or 0.0,
+        repetition_penalty=1.0 if body.repetition_penalty is None else body.repetition_penalty,
+        logit_bias=tuple((int(token), bias) for token, bias in body.logit_bias.items()),
     )
 
 
