@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, MistralConfig, Qwen3Config
 
-from heedful.errors import EngineError, InputError
+from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate.engine import Request, Sampling, ScoreRequest, generate
 from heedful.generate.local import LocalEngine
 from heedful.generate.local import batch as batch_module
@@ -328,7 +328,7 @@ def test_what_cannot_be_answered_as_asked_is_refused(engine: LocalEngine, reques
 
 
 def test_an_adapter_of_a_request_is_refused(engine: LocalEngine) -> None:
-    with pytest.raises(InputError, match="cannot honour adapter"):
+    with pytest.raises(ModelError, match="this engine was given none"):
         engine.submit(replace(ask("a"), adapter="other"))
 
 

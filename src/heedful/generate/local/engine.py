@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from threading import Condition
 from typing import Any
 
-from heedful.errors import EngineError, InputError
+from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
 from heedful.generate.local.choosing import Constraint
@@ -22,15 +23,26 @@ from heedful.generate.local.opening import Precision, Runner, open_kernels, why_
 from heedful.generate.local.padded import PaddedRunner
 from heedful.generate.local.rows import Row
 from heedful.generate.local.scoring import scored_ids
+from heedful.models.info import read_info
 from heedful.models.loading import LoadedModel
+from heedful.models.names import file_sha256
 from heedful.project import Silent, Watcher
+from heedful.project.settings import nearest
 from heedful.records import Generation, digest
-from heedful.render import renderer_for
+from heedful.render import Renderer, renderer_for
 
 _HONOURED = frozenset(
     {
         *("temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "min_tokens", "stop", "n", "logit_bias"),
-        *("repetition_penalty", "presence_penalty", "frequency_penalty", "prompt_ids", "logprobs", "top_logprobs"),
+        *(
+            "adapter",
+            "repetition_penalty",
+            "presence_penalty",
+            "frequency_penalty",
+            "prompt_ids",
+            "logprobs",
+            "top_logprobs",
+        ),
     }
 )
 # Scores are computed within windows of this many items.
@@ -49,6 +61,8 @@ class LocalEngine(ClosesItself):
         max_length: int = 2048,
         max_memory: int = 1 << 30,
         share_beginnings: bool = True,
+        adapters: Mapping[str, Path | str] | None = None,
+        max_adapter_memory: int = 256 << 20,
         watcher: Watcher | None = None,
     ) -> None:
         """`max_length` bounds prompt and answer together, in tokens; it is lowered to what the model can read.
@@ -56,6 +70,9 @@ class LocalEngine(ClosesItself):
         `precision` of the weights; None takes the one that the model was loaded in. `max_memory`, in bytes, bounds keys
         and values (it is raised to what two answers of `max_length` need). `max_batch` answers are written at once. `share_beginnings`: what prompts begin
         with in common is read once (it changes no answer).
+
+        `adapters`: LoRA folders by the names that requests choose them by; at most `max_adapter_memory` bytes of them are
+        in memory, others are read when they are asked for.
         """
         self._renderer = renderer_for(loaded)
         limit = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or max_length
@@ -70,7 +87,11 @@ class LocalEngine(ClosesItself):
         self.why_not_kernels = why_not_kernels(loaded.model) or (
             f"it was loaded as {loaded_as}" if loaded_as not in ("float32", "bfloat16") else ""
         )
+        folders = {name: Path(folder) for name, folder in (adapters or {}).items()}
+        self._adapters = {name: _checked(folder, loaded, self._renderer) for name, folder in folders.items()}
         if self.why_not_kernels:
+            if folders:
+                raise EngineError(f"{loaded.name} cannot take adapters per request: {self.why_not_kernels}")
             if precision not in (None, loaded_as):
                 raise EngineError(
                     f"{loaded.name} cannot run in {precision}: {self.why_not_kernels}; load it with dtype={precision!r} or "
@@ -88,6 +109,8 @@ class LocalEngine(ClosesItself):
                 max_memory=max_memory,
                 key=digest(weights),
                 shares=share_beginnings,
+                adapters=folders,
+                max_adapter_memory=max_adapter_memory,
             )
             arithmetic = [precision, "kernels"]
         self._queue: deque[Row] = deque()
@@ -97,7 +120,8 @@ class LocalEngine(ClosesItself):
         self._busy = False
         self._num_waiting = 0
         self._closed = False
-        self._identity = digest(["local", 2, weights, arithmetic, self._max_length, self._renderer.template_hash])
+        content = ["local", 2, weights, arithmetic, self._max_length, self._renderer.template_hash]
+        self._identity = digest([*content, sorted(self._adapters.items())] if self._adapters else content)
 
     @property
     def identity(self) -> str:
@@ -219,6 +243,11 @@ class LocalEngine(ClosesItself):
                 f"request {request.id!r}: the prompt has {len(prompt_ids)} tokens, the limit for prompt and answer is "
                 f"{self._max_length}; shorten the prompt or raise max_length"
             )
+        if request.adapter is not None and request.adapter not in self._adapters:
+            raise ModelError(
+                f"request {request.id!r}: no adapter is called {request.adapter!r}; "
+                + (nearest(request.adapter, list(self._adapters)) if self._adapters else "this engine was given none")
+            )
         for field, ids in (
             ("prompt_ids", request.prompt_ids),
             ("logit_bias", [token for token, _ in request.sampling.logit_bias]),
@@ -270,6 +299,19 @@ def _padded(loaded: LoadedModel, max_batch: int, max_memory: int) -> PaddedRunne
     return PaddedRunner(
         loaded.model, max_batch=min(max_batch, 32), max_tokens=max_tokens, pad_id=loaded.tokenizer.pad_token_id or 0
     )
+
+
+def _checked(folder: Path, loaded: LoadedModel, renderer: Renderer) -> str:
+    """The hash of an adapter's weights; raises ModelError when it was trained on another base or template."""
+    info = read_info(folder)
+    if info is not None and info.base_identity != loaded.identity:
+        raise ModelError(f"{folder} was trained on another base than {loaded.name}; name an adapter of this one")
+    if info is not None and info.template_hash != renderer.template_hash:
+        raise ModelError(f"{folder} was trained with another chat template than {loaded.name} has; train it again")
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{folder} is no adapter: it has no {weights.name}")
+    return file_sha256(weights)
 
 
 def _adapter_in_memory(loaded: LoadedModel) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -98,12 +99,15 @@ def open_kernels(
     max_memory: int,
     key: str,
     shares: bool,
+    adapters: Mapping[str, Path],
+    max_adapter_memory: int,
 ) -> Runner:
     """A runner on our kernels; `key` names the packed weights in the cache."""
     from heedful.generate.local.kernels.attention import BLOCK
     from heedful.generate.local.kernels.model import KernelModel, block_bytes
     from heedful.generate.local.kernels.weights import cache_name, pack
     from heedful.generate.local.paged import PagedRunner
+    from heedful.generate.local.shelf import Shelf
 
     inner = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     cache = cache_folder() / "packed" / cache_name(key, precision) if precision == "int8" else None
@@ -119,4 +123,5 @@ def open_kernels(
         max_rows=_ROWS_PER_PASS,
         threads=torch.get_num_threads(),
     )
-    return PagedRunner(model, max_batch=max_batch, shares=shares)
+    shelf = Shelf(adapters, weights.sizes, max_adapter_memory)
+    return PagedRunner(model, shelf, max_batch=max_batch, shares=shares)

@@ -20,6 +20,7 @@ from heedful.generate.local.choosing import choose
 from heedful.generate.local.kernels.attention import BLOCK
 from heedful.generate.local.kernels.model import KernelModel
 from heedful.generate.local.rows import Row
+from heedful.generate.local.shelf import Shelf
 
 
 class _Sequence:
@@ -31,6 +32,8 @@ class _Sequence:
         self.blocks: list[int] = []
         self.table = np.zeros(-(-max_length // BLOCK), np.int64)
         self.num_promised = 0
+        self.adapter = 0
+        """Address of an adapter's table; 0 for none."""
         self.announced: list[Key] = []
         """Of the prompt's blocks that are still to be read: others wait for them instead of reading the same."""
         self._keys: list[Key] = [salt.encode()]
@@ -123,9 +126,9 @@ class _Scored:
 class PagedRunner:
     """Runs rows from a queue."""
 
-    def __init__(self, model: KernelModel, *, max_batch: int, shares: bool = True) -> None:
+    def __init__(self, model: KernelModel, shelf: Shelf, *, max_batch: int, shares: bool = True) -> None:
         """`shares`: sequences that begin the same way read the beginning once; benches switch it off."""
-        self._shares = shares
+        self._shares, self._shelf = shares, shelf
         self._model, self._max_batch = model, min(max_batch, model.max_rows)
         self._shared = _Shared(model.num_blocks)
         self._running: list[tuple[Row, _Sequence]] = []
@@ -161,14 +164,19 @@ class PagedRunner:
         """Free what finished and cancelled rows hold."""
         for row, sequence in self._running:
             if row.finished:
-                self._shared.release(sequence)
+                self._release(row, sequence)
         self._running = [(row, sequence) for row, sequence in self._running if not row.finished]
+
+    def _release(self, row: Row, sequence: _Sequence) -> None:
+        self._shared.release(sequence)
+        if row.request.adapter:
+            self._shelf.give_back(row.request.adapter)
 
     def abandon(self) -> None:
         """After a failed step nothing in the blocks can be trusted."""
         for row in self.rows:
             row.finish("error")
-        self._running = []
+        self.tidy()
         self._shared = _Shared(self._model.num_blocks)
 
     def score(self, items: Sequence[tuple[Sequence[int], int]]) -> list[float]:
@@ -243,12 +251,19 @@ class PagedRunner:
         for place, row in enumerate(queue):
             if row.finished:
                 continue
-            sequence = _Sequence(row.prompt_ids, len(row.prompt_ids) + row.num_left)
+            adapter = row.request.adapter
+            borrowed = self._shelf.borrow(adapter) if adapter else None
+            if adapter and borrowed is None:
+                return None
+            sequence = _Sequence(row.prompt_ids, len(row.prompt_ids) + row.num_left, adapter or "")
+            sequence.adapter = borrowed.address if borrowed else 0
             num_shareable = len(row.prompt_ids) - 1 if self._shares else 0
             if self._shared.admit(sequence, num_shareable, num_spared=self._num_spared):
                 del queue[place]
                 self._running.append((row, sequence))
                 return row, sequence
+            if adapter:
+                self._shelf.give_back(adapter)
             if not self._shared.is_coming(sequence, num_shareable):
                 return None
         return None
@@ -258,11 +273,14 @@ class PagedRunner:
         ids: list[int] = []
         positions: list[int] = []
         tables: list[int] = []
+        adapters: list[int] = []
         places: list[int] = []
         for sequence, count, num_wanted in work:
             start = sequence.num_read - count
             ids += sequence.ids[start : sequence.num_read]
             positions += range(start, sequence.num_read)
             tables += [sequence.table.ctypes.data] * count
+            adapters += [sequence.adapter] * count
             places += range(len(ids) - num_wanted, len(ids))
-        return self._model.read(ids, np.array(positions, np.int64), np.array(tables, np.int64), places)
+        rows = [np.array(values, np.int64) for values in (positions, tables, adapters)]
+        return self._model.read(ids, rows[0], rows[1], places, rows[2])

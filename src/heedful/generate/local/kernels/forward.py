@@ -7,11 +7,13 @@ What a row yields does not depend on the other rows: no sum is split by how many
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
+from heedful.generate.local.kernels.adapters import DOWN as DOWN_PROJ
+from heedful.generate.local.kernels.adapters import GATE, MAX_RANK, UP, O, Q, field_of, grow, shrink
 from heedful.generate.local.kernels.attention import (
     attend,
     store_half_keys,
@@ -29,7 +31,7 @@ _VECTOR = 4 * LANES
 # Places in a layer's row of addresses.
 NORM, QKV, QKV_SCALES, QKV_BIAS, OUT, OUT_SCALES, MLP_NORM, GATE_UP, GATE_UP_SCALES, DOWN, DOWN_SCALES = range(11)
 NUM_ADDRESSES = 11
-PHASES = 10
+PHASES = 14
 """Counters that a layer needs."""
 
 
@@ -74,9 +76,33 @@ class Plan(NamedTuple):
     attention: int
     gate_up: int
     activated: int
+    inner: int
+    """Two rows of adapters' inner results."""
     scores: int
     """For each thread `scores_size` bytes."""
     scores_size: int
+
+
+class Step(NamedTuple):
+    """What one step reads."""
+
+    epsilon: Any
+    """Of the norms, a 32-bit float."""
+    state: int
+    """Address for the team's barriers."""
+    counters: int
+    """Address of a zeroed line for each phase."""
+    hidden: int
+    """Address of (rows, hidden) embeddings, changed in place."""
+    num_rows: int
+    positions: Any
+    """(rows,) integers."""
+    tables: Any
+    """For each row the address of its sequence's block numbers."""
+    adapters: Any
+    """For each row the address of its adapter's table, or 0."""
+    adapts: int
+    """1 when any row has an adapter."""
 
 
 @njit(nogil=True, cache=True)
@@ -142,7 +168,7 @@ def _norm_rows(plan, counter, x, weights, num_rows, epsilon):  # type: ignore[no
 
 
 @njit(nogil=True, cache=True)
-def _place_rows(plan, layer, counter, bias, num_rows, positions, tables, table_width):  # type: ignore[no-untyped-def]
+def _place_rows(plan, layer, counter, bias, num_rows, positions, tables):  # type: ignore[no-untyped-def]
     """Biases and rotary positions; keys and values go to the cache."""
     half, head_bytes = plan.head_dim // 2, plan.head_dim * 4
     while True:
@@ -201,7 +227,52 @@ def _attend_rows(plan, layer, thread, counter, num_rows, positions, tables):  # 
 
 
 @njit(nogil=True, cache=True)
-def _gate_rows(plan, threads, counter, weights, scales, num_rows):  # type: ignore[no-untyped-def]
+def _adapt_rows(plan, layer, counter, adapters, module, x, size, y, y_size, num_rows):  # type: ignore[no-untyped-def]
+    """What adapters add to a layer's results; `module` Q stands for Q, K and V."""
+    head_bytes = plan.head_dim * 4
+    while True:
+        row = take(counter, 1)
+        if row >= num_rows:
+            return
+        table = adapters[row]
+        if not table:
+            continue
+        inner = plan.inner + row * 2 * MAX_RANK * 4
+        here, there = x + row * size * 4, y + row * y_size * 4
+        if module != Q:
+            rank = shrink(table, layer, module, here, size // LANES, inner)
+            grow(table, layer, module, rank, inner, 0, there, y_size // LANES, y_size // LANES)
+            continue
+        for part in range(3):
+            rank = shrink(table, layer, part, here, size // LANES, inner)
+            outputs = (plan.num_heads if part == 0 else plan.num_kv_heads) * plan.head_dim // LANES
+            grow(table, layer, part, rank, inner, 0, there, outputs, outputs)
+            there += (plan.num_heads if part == 0 else plan.num_kv_heads) * head_bytes
+
+
+@njit(nogil=True, cache=True)
+def _shrink_rows(plan, layer, counter, adapters, num_rows):  # type: ignore[no-untyped-def]
+    """Inner results of gate and up."""
+    while True:
+        row = take(counter, 1)
+        if row >= num_rows:
+            return
+        if adapters[row]:
+            inner, here = plan.inner + row * 2 * MAX_RANK * 4, plan.normed + row * plan.hidden * 4
+            shrink(adapters[row], layer, GATE, here, plan.hidden // LANES, inner)
+            shrink(adapters[row], layer, UP, here, plan.hidden // LANES, inner + MAX_RANK * 4)
+
+
+@njit(nogil=True, cache=True)
+def _grow_pair(plan, layer, table, row, pair, gate):  # type: ignore[no-untyped-def]
+    """What an adapter adds to one panel of gate and one of up."""
+    inner, stride = plan.inner + row * 2 * MAX_RANK * 4, plan.intermediate // LANES
+    grow(table, layer, GATE, field_of(table, layer, GATE, 2), inner, pair, gate, 1, stride)
+    grow(table, layer, UP, field_of(table, layer, UP, 2), inner + MAX_RANK * 4, pair, gate + _VECTOR, 1, stride)
+
+
+@njit(nogil=True, cache=True)
+def _gate_rows(plan, layer, threads, counter, weights, scales, num_rows, adapters, adapts):  # type: ignore[no-untyped-def]
     """silu(gate) * up. Panels alternate between gate and up, so that one thread has both."""
     num_pairs = plan.intermediate // COLUMNS
     amount = max(1, num_pairs // (threads * 8))
@@ -216,77 +287,81 @@ def _gate_rows(plan, threads, counter, weights, scales, num_rows):  # type: igno
         for row in range(num_rows):
             for pair in range(first, last):
                 gate = plan.gate_up + row * stride + pair * 2 * _VECTOR
+                if adapts and adapters[row]:
+                    _grow_pair(plan, layer, adapters[row], row, pair, gate)
                 swiglu(gate, gate + _VECTOR, plan.activated + (row * plan.intermediate + pair * COLUMNS) * 4)
 
 
 @njit(nogil=True, cache=True)
-def forward(  # type: ignore[no-untyped-def]
-    thread,
-    threads,
-    plan,
-    epsilon,
-    layers,
-    state,
-    counters,
-    hidden,
-    num_rows,
-    positions,
-    tables,
-    wanted,
-    outputs,
-    logits,
-):
-    """`hidden`: address of (rows, hidden) embeddings, changed in place. Rows `wanted` are moved together to `outputs`,
-    and their logits (wanted, vocabulary) written to `logits`. `counters`: address of a zeroed line for each phase.
-    """
+def _attention_part(thread, threads, plan, step, layer, row, counter):  # type: ignore[no-untyped-def]
+    """hidden += attention(norm(hidden))."""
+    hidden, num_rows, size = step.hidden, step.num_rows, plan.hidden
+    _norm_rows(plan, counter, hidden, row[NORM], num_rows, step.epsilon)
+    barrier(step.state, threads)
+    here, there = plan.normed, plan.projected
+    _linear(plan, threads, counter + LINE, here, size, row[QKV], row[QKV_SCALES], plan.qkv, num_rows, there, 0)
+    barrier(step.state, threads)
+    if step.adapts:
+        _adapt_rows(plan, layer, counter + 10 * LINE, step.adapters, Q, here, size, there, plan.qkv, num_rows)
+        barrier(step.state, threads)
+    _place_rows(plan, layer, counter + 2 * LINE, row[QKV_BIAS], num_rows, step.positions, step.tables)
+    barrier(step.state, threads)
+    _attend_rows(plan, layer, thread, counter + 3 * LINE, num_rows, step.positions, step.tables)
+    barrier(step.state, threads)
+    here, width = plan.attention, plan.attended
+    if plan.kind == INT8:
+        _round_rows(plan, counter + 4 * LINE, here, width, num_rows)
+        barrier(step.state, threads)
+    _linear(plan, threads, counter + 5 * LINE, here, width, row[OUT], row[OUT_SCALES], size, num_rows, hidden, 1)
+    barrier(step.state, threads)
+    if step.adapts:
+        _adapt_rows(plan, layer, counter + 11 * LINE, step.adapters, O, here, width, hidden, size, num_rows)
+        barrier(step.state, threads)
+
+
+@njit(nogil=True, cache=True)
+def _mlp_part(threads, plan, step, layer, row, counter):  # type: ignore[no-untyped-def]
+    """hidden += down(silu(gate(x)) * up(x)), where x = norm(hidden)."""
+    hidden, num_rows, size = step.hidden, step.num_rows, plan.hidden
+    _norm_rows(plan, counter + 6 * LINE, hidden, row[MLP_NORM], num_rows, step.epsilon)
+    barrier(step.state, threads)
+    if step.adapts:
+        _shrink_rows(plan, layer, counter + 12 * LINE, step.adapters, num_rows)
+        barrier(step.state, threads)
+    weights, scales = row[GATE_UP], row[GATE_UP_SCALES]
+    _gate_rows(plan, layer, threads, counter + 7 * LINE, weights, scales, num_rows, step.adapters, step.adapts)
+    barrier(step.state, threads)
+    here, width = plan.activated, plan.intermediate
+    if plan.kind == INT8:
+        _round_rows(plan, counter + 8 * LINE, here, width, num_rows)
+        barrier(step.state, threads)
+    _linear(plan, threads, counter + 9 * LINE, here, width, row[DOWN], row[DOWN_SCALES], size, num_rows, hidden, 1)
+    barrier(step.state, threads)
+    if step.adapts:
+        _adapt_rows(plan, layer, counter + 13 * LINE, step.adapters, DOWN_PROJ, here, width, hidden, size, num_rows)
+        barrier(step.state, threads)
+
+
+@njit(nogil=True, cache=True)
+def forward(thread, threads, plan, step, layers, wanted, outputs, logits):  # type: ignore[no-untyped-def]
+    """All layers; then rows `wanted` are moved together to `outputs`, and their logits (wanted, vocabulary) to `logits`."""
     for layer in range(plan.num_layers):
-        row = layers[layer]
-        counter = counters + layer * PHASES * LINE
-        _norm_rows(plan, counter, hidden, row[NORM], num_rows, epsilon)
-        barrier(state, threads)
-        _linear(
-            plan, threads, counter + LINE, plan.normed, plan.hidden, row[QKV], row[QKV_SCALES], plan.qkv, num_rows,
-            plan.projected, 0,
-        )  # fmt: skip
-        barrier(state, threads)
-        _place_rows(plan, layer, counter + 2 * LINE, row[QKV_BIAS], num_rows, positions, tables, 0)
-        barrier(state, threads)
-        _attend_rows(plan, layer, thread, counter + 3 * LINE, num_rows, positions, tables)
-        barrier(state, threads)
-        if plan.kind == INT8:
-            _round_rows(plan, counter + 4 * LINE, plan.attention, plan.attended, num_rows)
-            barrier(state, threads)
-        _linear(
-            plan, threads, counter + 5 * LINE, plan.attention, plan.attended, row[OUT], row[OUT_SCALES], plan.hidden,
-            num_rows, hidden, 1,
-        )  # fmt: skip
-        barrier(state, threads)
-        _norm_rows(plan, counter + 6 * LINE, hidden, row[MLP_NORM], num_rows, epsilon)
-        barrier(state, threads)
-        _gate_rows(plan, threads, counter + 7 * LINE, row[GATE_UP], row[GATE_UP_SCALES], num_rows)
-        barrier(state, threads)
-        if plan.kind == INT8:
-            _round_rows(plan, counter + 8 * LINE, plan.activated, plan.intermediate, num_rows)
-            barrier(state, threads)
-        _linear(
-            plan, threads, counter + 9 * LINE, plan.activated, plan.intermediate, row[DOWN], row[DOWN_SCALES],
-            plan.hidden, num_rows, hidden, 1,
-        )  # fmt: skip
-        barrier(state, threads)
-    counter = counters + plan.num_layers * PHASES * LINE
-    num_wanted = wanted.size
+        counter = step.counters + layer * PHASES * LINE
+        _attention_part(thread, threads, plan, step, layer, layers[layer], counter)
+        _mlp_part(threads, plan, step, layer, layers[layer], counter)
+    counter = step.counters + plan.num_layers * PHASES * LINE
+    num_wanted, size = wanted.size, plan.hidden
     if num_wanted == 0:
         return
     if thread == 0:
         for number in range(num_wanted):
-            place = outputs + number * plan.hidden * 4
-            clear(place, plan.hidden // LANES)
-            add_row(hidden + wanted[number] * plan.hidden * 4, place, np.float32(1), plan.hidden // LANES)
-    barrier(state, threads)
-    _norm_rows(plan, counter, outputs, plan.final_norm, num_wanted, epsilon)
-    barrier(state, threads)
-    _linear(
-        plan, threads, counter + LINE, plan.normed, plan.hidden, plan.head, plan.head_scales, plan.vocabulary,
-        num_wanted, logits, 0,
-    )  # fmt: skip
-    barrier(state, threads)
+            place = outputs + number * size * 4
+            clear(place, size // LANES)
+            add_row(step.hidden + wanted[number] * size * 4, place, np.float32(1), size // LANES)
+    barrier(step.state, threads)
+    _norm_rows(plan, counter, outputs, plan.final_norm, num_wanted, step.epsilon)
+    barrier(step.state, threads)
+    counter += LINE
+    here, scales = plan.normed, plan.head_scales
+    _linear(plan, threads, counter, here, size, plan.head, scales, plan.vocabulary, num_wanted, logits, 0)
+    barrier(step.state, threads)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from heedful.generate.local.kernels import forward as step
+from heedful.generate.local.kernels.adapters import MAX_RANK
 from heedful.generate.local.kernels.attention import BLOCK
 from heedful.generate.local.kernels.forward import forward
 from heedful.generate.local.kernels.team import LINE, Team
@@ -60,11 +61,13 @@ class KernelModel:
         positions: NDArray[np.int64],
         tables: NDArray[np.int64],
         wanted: Sequence[int],
+        adapters: NDArray[np.int64] | None = None,
     ) -> torch.Tensor:
         """Read tokens; returns the logits after the tokens `wanted` (places in `ids`), (wanted, vocabulary).
 
         `tables` holds for each token the address of its sequence's block numbers. Keys and values of all earlier positions
-        must be in these blocks already, or among the tokens of this call.
+        must be in these blocks already, or among the tokens of this call. `adapters`: for each token the address of an
+        adapter's table, or 0.
         """
         num_rows = len(ids)
         assert num_rows <= self.max_rows
@@ -73,11 +76,18 @@ class KernelModel:
         self._counters[:] = 0
         places = np.array(wanted, np.int64)
         logits = torch.empty(len(wanted), padded(sizes.vocabulary))
-        epsilon, state = np.float32(sizes.epsilon), self._team.state
-        arguments = (
-            *(self._plan, epsilon, self._layers, state, self._counters.ctypes.data, self._hidden.data_ptr(), num_rows),
-            *(positions, tables, places, self._outputs.data_ptr(), logits.data_ptr()),
+        moment = step.Step(
+            epsilon=np.float32(sizes.epsilon),
+            state=self._team.state,
+            counters=int(self._counters.ctypes.data),
+            hidden=self._hidden.data_ptr(),
+            num_rows=num_rows,
+            positions=positions,
+            tables=tables,
+            adapters=np.zeros(num_rows, np.int64) if adapters is None else adapters,
+            adapts=int(adapters is not None and bool(adapters.any())),
         )
+        arguments = (self._plan, moment, self._layers, places, self._outputs.data_ptr(), logits.data_ptr())
         self._team.run(lambda thread: forward(thread, self._team.size, *arguments))
         return logits[:, : sizes.vocabulary]
 
@@ -131,6 +141,7 @@ class KernelModel:
             attention=self._room(rows, attended).data_ptr(),
             gate_up=self._room(rows, 2 * intermediate).data_ptr(),
             activated=self._room(rows, intermediate).data_ptr(),
+            inner=self._room(rows, 2 * MAX_RANK).data_ptr(),
             scores=self._room(self._team.size, scores_size // 4).data_ptr(),
             scores_size=scores_size,
         )
