@@ -6,6 +6,7 @@
     heedful.read(path)               rows of any known format
     heedful.curate(path)             kept rows, dropped rows with reasons, the funnel
     heedful.evaluate(path, tuned, out=folder)
+    heedful.generate_file(path, model, out=file)      every row answered, in order
 
 Importing this package is cheap: everything heavy is imported when it is first asked for.
 """
@@ -19,11 +20,11 @@ from heedful._lazy import public_names
 from heedful._quiet import switch_off_telemetry
 
 if TYPE_CHECKING:
-    from heedful.api.files import curate, evaluate, read
+    from heedful.api.files import curate, evaluate, generate_file, read
     from heedful.api.generators import generator
     from heedful.api.projects import init, open
 
-__all__ = ["__version__", "curate", "errors", "evaluate", "generator", "init", "open", "read"]
+__all__ = ["__version__", "curate", "errors", "evaluate", "generate_file", "generator", "init", "open", "read"]
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ switch_off_telemetry()
 _HOMES = {
     "curate": "api.files",
     "evaluate": "api.files",
+    "generate_file": "api.files",
     "generator": "api.generators",
     "init": "api.projects",
     "open": "api.projects",

@@ -1,4 +1,4 @@
-"""The cache: equal answers, nothing computed twice, whole batches after a kill."""
+"""The cache: equal answers, nothing computed twice, whole batches after a kill, keys that last; several users of one file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,29 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heedful.errors import EngineError, InputError, StorageError
-from heedful.generate.cached import CachedEngine
+from heedful.generate.cached import CachedEngine, store
+from heedful.generate.cached.keys import request_key
+from heedful.generate.cached.singly import Outcome
+from heedful.generate.cached.store import Store
 from heedful.generate.engine import Engine, Request, Sampling, ScoreRequest, generate
 from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
 from heedful.project import Silent
-from heedful.records import Generation, Message
+from heedful.records import Generation, Message, RequirementSpec, Usage, digest
 
 
 class Milestones(Silent):
@@ -210,3 +219,338 @@ def test_text_of_all_kinds_survives(path: Path) -> None:
     request = ask(text)
     assert engine.submit(request).result() == engine.submit(request).result()
     assert engine.submit(request).result()[0].text == text
+
+
+# -- keys --------------------------------------------------------------------------------------------------------------------
+
+
+def first_key(identity: str, request: Request) -> str:
+    """As the first version made it: every field that requests had then, whatever its value."""
+    sampling = {
+        name: getattr(request.sampling, name)
+        for name in ["temperature", "top_p", "top_k", "seed", "max_tokens", "stop", "n"]
+    }
+    names = ["messages", "prompt_ids", "requirements", "adapter", "control", "logprobs"]
+    content = {name: value for name, value in asdict(request).items() if name in names}
+    return digest(["answer", 1, identity, {**content, "sampling": sampling}])
+
+
+@given(
+    st.lists(st.builds(Message, st.sampled_from(["user", "assistant"]), st.text()), min_size=1, max_size=3),
+    st.builds(
+        Sampling,
+        temperature=st.floats(0, 2),
+        top_p=st.floats(0.1, 1),
+        top_k=st.integers(0, 50),
+        seed=st.integers(0, 9),
+        max_tokens=st.integers(1, 9),
+        stop=st.lists(st.text(min_size=1), max_size=2).map(tuple),
+        n=st.integers(1, 3),
+    ),
+    st.booleans(),
+)
+def test_answers_that_were_paid_for_before_new_fields_came_are_found(
+    messages: list[Message], sampling: Sampling, logprobs: bool
+) -> None:
+    specs = (RequirementSpec("words", {"maximum": 5}),) if logprobs else ()
+    request = Request("id", tuple(messages), sampling=sampling, logprobs=logprobs, requirements=specs, control={"a": 1})
+    assert request_key("engine", request) == first_key("engine", request)
+
+
+def test_a_key_by_hand() -> None:
+    # Whoever changes this orphans every answer that was ever paid for.
+    assert request_key("remote:http://localhost/v1|m", ask("hello")) == "67eda4520d6c8ef8154e934f845b20d5"
+
+
+OTHER_VALUES: dict[str, Any] = {
+    "min_p": 0.1,
+    "min_tokens": 1,
+    "repetition_penalty": 1.5,
+    "presence_penalty": 0.5,
+    "frequency_penalty": 0.5,
+    "logit_bias": ((1, 2.0),),
+    "num_beams": 2,
+    "length_penalty": 2.0,
+}
+
+
+def test_every_field_that_is_not_at_its_default_is_in_the_key() -> None:
+    first = {"temperature": 0.5, "top_p": 0.5, "top_k": 5, "seed": 5, "max_tokens": 5, "stop": ("x",), "n": 5}
+    values = first | OTHER_VALUES
+    assert values.keys() >= {field.name for field in fields(Sampling)}, "give the new field a value here"
+    keys = {request_key("e", ask("hello", **{name: value})) for name, value in values.items()}
+    keys |= {request_key("e", replace(ask("hello"), logprobs=True, top_logprobs=count)) for count in (0, 1, 2)}
+    keys.add(request_key("e", ask("hello")))
+    assert len(keys) == len(values) + 4
+
+
+def test_the_order_of_biases_does_not_matter() -> None:
+    one, other = ask("a", logit_bias=((1, 2.0), (3, 4.0))), ask("a", logit_bias=((3, 4.0), (1, 2.0)))
+    assert request_key("e", one) == request_key("e", other)
+
+
+# -- engines whose answers come one by one -----------------------------------------------------------------------------------
+
+
+class SingleHandle:
+    def __init__(self, single: Single) -> None:
+        self._single, self._outcome = single, Future[tuple[Generation, ...]]()
+
+    def end(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Exception):
+            self._outcome.set_exception(outcome)
+        else:
+            self._outcome.set_result(outcome)
+
+    def result(self) -> tuple[Generation, ...]:
+        return self._outcome.result(timeout=10)
+
+    def cancel(self) -> None:
+        self._single.cancel()
+
+
+class Single:
+    """An engine like a remote one: answers come when the test says so, in another thread."""
+
+    identity, preferred_batch, num_in_flight = "single", 4, 0
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Callable[[Outcome], None]] = {}
+        """What to call with the outcome of each."""
+        self.num_asked = 0
+
+    def submit(self, request: Request) -> Any:
+        raise AssertionError("the cache asks for whole answers")
+
+    def submit_whole(self, request: Request, keep: Callable[[Outcome], Outcome]) -> SingleHandle:
+        if request.messages[0].content == "refused":
+            raise InputError("refused")
+        self.num_asked += 1
+        handle = SingleHandle(self)
+        self.asked[request.messages[0].content] = lambda outcome: handle.end(keep(outcome))
+        return handle
+
+    def finish(self, text: str, answer: str | Exception, reason: str = "stop") -> None:
+        """The answer to `text` arrives."""
+        outcome: Any = answer
+        if isinstance(answer, str):
+            outcome = (Generation("other id", answer, finish_reason=reason, usage=Usage(1, 2)),)  # type: ignore[arg-type]
+        thread = Thread(target=self.asked.pop(text), args=(outcome,))
+        thread.start()
+        thread.join()
+
+    def cancel(self) -> None:
+        for text in list(self.asked):
+            self.finish(text, "", "cancelled")
+
+    def wind_down(self, seconds: float) -> None:
+        self.cancel()
+
+    def score(self, items: object) -> Any:
+        raise EngineError("no scores")
+
+    def close(self) -> None:
+        self.cancel()
+
+
+@pytest.fixture
+def pair(path: Path) -> Iterator[list[tuple[Single, CachedEngine]]]:
+    """Two engines, as in two processes, with one file."""
+    singles = Single(), Single()
+    engines = [(single, CachedEngine(single, path)) for single in singles]
+    yield engines
+    for _, engine in engines:
+        engine.close()
+
+
+def test_an_answer_is_stored_before_anybody_waits_for_it(path: Path) -> None:
+    single = Single()
+    watcher = Milestones()
+    with CachedEngine(single, path, watcher) as engine:
+        handles = [engine.submit(ask(text)) for text in ("a", "b")]
+        single.finish("b", "answer b")
+        assert (Store(path).get(request_key("single", ask("b"))) or [{}])[0]["text"] == "answer b"
+        assert watcher.names == ["cache.stored"]
+        single.finish("a", "answer a")
+        assert [handle.result()[0].text for handle in handles] == ["answer a", "answer b"]
+        assert [handle.result()[0].request_id for handle in handles] == ["id of a", "id of b"]
+        assert (engine.num_computed, engine.num_found) == (2, 0)
+
+
+def test_two_ask_the_same_and_one_pays(pair: list[tuple[Single, CachedEngine]]) -> None:
+    (first, one), (second, other) = pair
+    handle, waiting, also = one.submit(ask("a")), other.submit(ask("a")), other.submit(ask("a"))
+    assert (first.num_asked, second.num_asked) == (1, 0)
+    first.finish("a", "answer a")
+    assert handle.result()[0].text == waiting.result()[0].text == also.result()[0].text == "answer a"
+    assert (second.num_asked, other.num_found, other.num_computed) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("ending", ["failed", "cancelled", "closed"])
+def test_the_one_who_waits_takes_over(pair: list[tuple[Single, CachedEngine]], ending: str) -> None:
+    (first, one), (second, other) = pair
+    handle, waiting = one.submit(ask("a")), other.submit(ask("a"))
+    if ending == "failed":
+        first.finish("a", EngineError("the server is gone"))
+        with pytest.raises(EngineError, match="gone"):
+            handle.result()
+    elif ending == "cancelled":
+        handle.cancel()
+    else:
+        one.close()
+    if ending != "failed":
+        assert handle.result()[0].finish_reason == "cancelled"
+    deadline = time.monotonic() + 10
+    while not second.asked and time.monotonic() < deadline:
+        time.sleep(0.005)
+    second.finish("a", "answer a")
+    assert waiting.result()[0].text == "answer a"
+
+
+def test_a_claim_that_is_not_renewed_runs_out(
+    pair: list[tuple[Single, CachedEngine]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, one), (second, other) = pair
+    monkeypatch.setattr(store, "CLAIM_SECONDS", 0.3)
+    late, waiting = one.submit(ask("a")), other.submit(ask("a"))
+    deadline = time.monotonic() + 10
+    while not second.asked and time.monotonic() < deadline:
+        time.sleep(0.005)
+    second.finish("a", "the second's")
+    # The first was only slow: it pays, too, and everybody agrees on the answer that was stored first.
+    first.finish("a", "the first's")
+    assert late.result()[0].text == waiting.result()[0].text == "the second's"
+
+
+def test_a_claim_of_a_process_that_is_gone_binds_nobody(path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLAIMING, str(path), request_key("single", ask("a"))], check=True, env=dict(os.environ)
+    )
+    assert done.returncode == 0
+    single = Single()
+    with CachedEngine(single, path) as engine:
+        engine.submit(ask("a"))
+        assert single.num_asked == 1, "claimed at once, not after 30 seconds"
+
+
+CLAIMING = """
+import sys
+from pathlib import Path
+from heedful.generate.cached.store import Store
+assert Store(Path(sys.argv[1])).claim(sys.argv[2])
+"""
+
+
+def test_a_claim_from_another_machine_is_believed(path: Path) -> None:
+    key = request_key("single", ask("a"))
+    own, foreign = Store(path), Store(path)
+    foreign.owner = f"another machine|pid:[1]|{2**22 + 1}|x"
+    assert foreign.claim(key)
+    assert not own.claim(key)
+    assert own.free([key]) == []
+    foreign.let_go(key)
+    assert own.free([key]) == [key]
+    assert own.claim(key)
+
+
+def test_refusals_failures_and_unfinished_answers_of_single_engines_are_not_kept(path: Path) -> None:
+    single = Single()
+    with CachedEngine(single, path) as engine:
+        with pytest.raises(InputError, match="refused"):
+            engine.submit(ask("refused"))
+        failing, cancelled = engine.submit(ask("a")), engine.submit(ask("b"))
+        single.finish("a", EngineError("broken"))
+        with pytest.raises(EngineError, match="broken"):
+            failing.result()
+        cancelled.cancel()
+        assert cancelled.result()[0].finish_reason == "cancelled"
+        assert [engine.submit(ask(text)) and single.num_asked for text in ("a", "b")] == [3, 4], "asked again"
+        filtered = engine.submit(ask("c"))
+        single.finish("c", "", "error")
+        assert filtered.result()[0].finish_reason == "error"
+        assert engine.submit(ask("c")).result()[0].finish_reason == "error"
+        assert single.num_asked == 5, "what a filter of the server's cut off is paid for, and an answer"
+    with pytest.raises(EngineError, match="closed"):
+        engine.submit(ask("d"))
+
+
+def test_somebody_who_waits_for_others_can_stop(pair: list[tuple[Single, CachedEngine]]) -> None:
+    (first, one), (second, other) = pair
+    handle, waiting, left = one.submit(ask("a")), other.submit(ask("a")), other.submit(ask("a", n=1))
+    waiting.cancel()
+    assert waiting.result()[0].finish_reason == left.result()[0].finish_reason == "cancelled"
+    first.finish("a", "answer a")
+    assert handle.result()[0].text == "answer a"
+    one.submit(ask("b"))
+    waiting = other.submit(ask("b"))
+    other.close()
+    assert waiting.result()[0].finish_reason == "cancelled"
+    assert second.num_asked == 0
+
+
+def test_an_answer_that_cannot_be_stored_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    single = Single()
+    with CachedEngine(single, path) as engine:
+        handle = engine.submit(ask("a"))
+        connection = sqlite3.connect(path)
+        connection.execute("DROP TABLE answers")
+        connection.close()
+        single.finish("a", "answer a")
+        with pytest.raises(StorageError, match="cannot be used"):
+            handle.result()
+
+
+def test_all_kinds_of_answers_survive(path: Path) -> None:
+    answer = Generation(
+        "r",
+        "引号\"' 🙂 \ud800",
+        token_ids=(1, 2),
+        logprobs=(-0.5, -1.5),
+        top_logprobs=(((1, -0.5), (7, -2.0)), ((2, -1.5), (8, -3.0))),
+        finish_reason="length",
+        usage=Usage(3, 4),
+        constraint_report={"forced": 3},
+    )
+    single = Single()
+    with CachedEngine(single, path) as engine:
+        for _ in range(2):
+            handle = engine.submit(ask("a"))
+            if single.asked:
+                single.asked.pop("a")((answer,))
+            assert handle.result() == (replace(answer, request_id="id of a"),)
+    assert single.num_asked == 1
+
+
+OPENING = """
+import sys, time
+from pathlib import Path
+from heedful.generate.cached.store import Store
+path, number = Path(sys.argv[1]), sys.argv[2]
+while time.time() < float(sys.argv[3]):
+    pass
+store = Store(path, durable=number in "01")
+for count in range(50):
+    store.claim(f"{number} {count}")
+    store.keep(f"{number} {count}", [number, count])
+    store.put({f"all {count}": count})
+store.checkpoint()
+store.let_go()
+store.close()
+"""
+
+
+def test_several_processes_make_and_fill_one_file(path: Path) -> None:
+    start = str(time.time() + 1.5)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPENING, str(path), str(number), start], env=dict(os.environ))
+        for number in range(5)
+    ]
+    assert [process.wait(60) for process in processes] == [0] * 5
+    found = Store(path).get_many(
+        [f"{number} {count}" for number in range(5) for count in range(50)] + [f"all {count}" for count in range(50)]
+    )
+    assert len(found) == 300
+    assert found["3 49"] == ["3", 49]
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+    connection.close()

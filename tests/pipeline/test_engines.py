@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,7 +13,9 @@ import pytest
 
 from heedful.errors import ModelError
 from heedful.generate.engine import Request, generate
-from heedful.pipeline.engines import identity, open_engine
+from heedful.generate.fake import FakeEngine
+from heedful.pipeline import engines
+from heedful.pipeline.engines import ENGINES, chosen, described, identity, is_independent, new_engine, open_engine
 from heedful.project import Silent
 from heedful.records import Message
 
@@ -67,3 +70,88 @@ def test_the_identity_of_an_endpoint_is_its_address_and_model() -> None:
 def test_an_endpoint_without_a_model_says_how_to_name_it() -> None:
     with pytest.raises(ModelError, match=r"https://host/v1#my-model"):
         identity("https://host/v1")
+
+
+# -- which engine on this machine ------------------------------------------------------------------------------------------
+
+
+def everything(package: str) -> object:
+    return package
+
+
+def nothing(package: str) -> None:
+    return None
+
+
+LLAMACPP_FIRST = tuple(replace(engine, alone={"llamacpp": 1, "local": 2}[engine.name]) for engine in ENGINES)
+LOCAL_FIRST = tuple(replace(engine, alone={"llamacpp": 2, "local": 1}[engine.name]) for engine in ENGINES)
+
+
+def test_the_fastest_that_can_do_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "ENGINES", LLAMACPP_FIRST)
+    assert chosen("gguf", installed=everything).name == "llamacpp"
+    assert chosen("gguf", ["logprobs", "masks"], installed=everything).name == "llamacpp"
+    # What it cannot do, the local engine does.
+    for need in ("several", "adapter"):
+        assert chosen("gguf", [need], installed=everything).name == "local"  # type: ignore[list-item]
+        assert chosen("gguf", ["logprobs", need], installed=everything).name == "local"  # type: ignore[list-item]
+    # Folders of weights, adapters among them, are nothing that llama.cpp reads; and it may not be there.
+    assert chosen("folder", installed=everything).name == "local"
+    assert chosen("gguf", installed=nothing).name == "local"
+
+
+def test_measuring_again_is_a_change_of_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "ENGINES", LOCAL_FIRST)
+    assert chosen("gguf", installed=everything).name == "local"
+    assert sorted(engine.alone for engine in ENGINES) == list(range(1, len(ENGINES) + 1)), "places, without ties"
+
+
+def test_the_local_engine_can_always_be_chosen() -> None:
+    (local,) = (engine for engine in ENGINES if not engine.package)
+    assert all(engine.can <= local.can and engine.reads <= local.reads for engine in ENGINES)
+
+
+def test_the_choice_decides_what_is_made(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    class Chosen(FakeEngine):
+        def __init__(self, name: str, **options: object) -> None:
+            made.append(name)
+            super().__init__()
+
+    monkeypatch.setattr(engines, "ENGINES", LLAMACPP_FIRST)
+    monkeypatch.setattr(engines, "_installed", everything)
+    monkeypatch.setattr("heedful.generate.llamacpp.LlamaCppEngine", Chosen)
+    gguf = tmp_path / "tiny.gguf"
+    gguf.write_bytes(b"GGUF")
+    new_engine(str(gguf), Silent()).close()
+    assert made == [str(gguf)]
+    engine = new_engine(str(tiny_model), Silent())
+    engine.close()
+    assert made == [str(gguf)]
+    assert described(engine).startswith("the local engine")
+
+
+def test_what_engines_are_called() -> None:
+    class Talkative(FakeEngine):
+        description = "the very engine (2 threads)"
+
+    class Heir(FakeEngine):
+        pass
+
+    assert [described(engine) for engine in (Talkative(), Heir(), FakeEngine())] == [
+        "the very engine (2 threads)",
+        "the fake engine",
+        "the fake engine",
+    ]
+
+
+def test_answers_are_taken_for_independent_only_where_the_engine_says_so(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_engine(str(tiny_model), Silent()) as kernels:
+        assert is_independent(kernels)
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+    with new_engine(str(tiny_model), Silent()) as fallback:
+        assert not is_independent(fallback)
+    assert not is_independent(FakeEngine())

@@ -22,6 +22,12 @@ from small_project import Project
 LONG = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0, "max_tokens": 5000}
 
 
+@pytest.fixture(autouse=True)
+def answers_that_take_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernels write all that the tiny model can write in less than the time that a server takes to end.
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+
+
 @pytest.fixture
 def project(tiny_project: Project, tmp_path: Path) -> Path:
     """A finished project of one's own."""

@@ -1,4 +1,4 @@
-"""Rows in files, without a project: read, curate, evaluate."""
+"""Rows in files, without a project: read, curate, evaluate, generate."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from heedful.api._watching import watching
 
 if TYPE_CHECKING:
+    from heedful.api.generators import Requirements
     from heedful.records import Example
     from heedful.sources import ReadResult
     from heedful.sources.records_reader import OnError
@@ -87,6 +88,34 @@ def evaluate(
             "results"
         ]
     return results
+
+
+def generate_file(
+    path: Paths,
+    model: str | Path,
+    *,
+    out: str | Path,
+    requirements: Requirements = (),
+    top_logprobs: int | None = None,
+    skip_bad_rows: bool = False,
+    progress: bool = False,
+    **sampling: Any,
+) -> Mapping[str, Any]:
+    """Answer every row of files into the .jsonl file `out`, in order; killed, the same call continues.
+
+    A row has an instruction (and input), a prompt, or messages. `sampling` are fields of
+    `heedful.generate.engine.Sampling`, as `max_tokens=64`. Returns counts; `skip_bad_rows` leaves out what cannot be
+    answered, instead of raising InputError.
+    """
+    from heedful.api.generators import specs_of
+    from heedful.pipeline.asking import Asked, sampling_from
+    from heedful.pipeline.generating import generate_file as generate
+
+    asked = Asked(sampling_from(sampling), specs_of(requirements), top_logprobs)
+    with watching(progress) as watcher:
+        return generate(
+            _several(path), Path(out), asked, model=str(model), watcher=watcher, skip_bad_rows=skip_bad_rows
+        )
 
 
 def _several(path: Paths) -> list[str]:

@@ -50,10 +50,13 @@ def serve(
 
     def ready(url: str, state: State) -> None:
         offered = [{"id": model.id, "kind": model.kind} for model in state.models.values()]
-        names = "\n".join(f"  {model.id} ({model.kind})" for model in state.models.values())
+        names = "\n".join(
+            f"  {model.id} ({model.kind}), answered by {described(model.engine)}" for model in state.models.values()
+        )
         text = f"Chat at {url}/, API at {url}/v1, models:\n{names}\nCtrl-C ends the server."
         session.show(text, {"url": url, "models": offered}, as_json=as_json)
 
+    from heedful.pipeline.engines import described
     from heedful.serve.server import serve as serve_project
 
     number = serve_project(opened_project, settings, models, session.watcher, ready=ready)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from heedful.cli.commands import run_project
-from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption, opened
+from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption
 from heedful.errors import InputError
 
 Files = Annotated[
@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
     app.command("curate", help=_CURATE)(_stage("curate", "curate_files"))
     app.command("tune", help=_TUNE)(_stage("tune", "tune_files"))
     app.command("evaluate")(evaluate)
-    app.command("generate")(generate)
 
 
 _IMPORT = "Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."
@@ -95,48 +94,6 @@ def evaluate(
     from heedful.pipeline.standalone import evaluate_files
 
     return _show(session, evaluate_files(files, tuned, _required(out), overrides, session.watcher), as_json)
-
-
-def generate(
-    context: typer.Context,
-    instruction: Annotated[str, typer.Argument(help="What to do.")],
-    input: Annotated[str, typer.Option("--input", metavar="TEXT", help="What to do it with.")] = "",
-    model: Annotated[
-        str | None, typer.Option("--model", help="A model's name or folder; default: the project's tuned model.")
-    ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="For temperatures above 0.")] = 0,
-    words: Annotated[str | None, typer.Option("--words", metavar="MIN:MAX", help="Required number of words.")] = None,
-    must: Annotated[list[str], typer.Option("--must", metavar="WORD", help="Must occur; may be repeated.")] = [],  # noqa: B006
-    forbid: Annotated[
-        list[str], typer.Option("--forbid", metavar="WORD", help="Must not occur; may be repeated.")
-    ] = [],  # noqa: B006
-    schema: Annotated[
-        Path | None, typer.Option("--schema", metavar="FILE", help="A JSON schema that the answer must fit.")
-    ] = None,
-    project: ProjectOption = HERE,
-    overrides: SetOption = [],  # noqa: B006  (typer copies it)
-    as_json: JsonOption = False,
-) -> None:
-    """Answer one instruction. Requirements are said in the prompt, and the answer is checked against them."""
-    from heedful.generate.engine import Sampling
-    from heedful.pipeline.answering import Answerer, requirements_from
-
-    session: Session = context.obj
-    name = model
-    if name is None:
-        from heedful.pipeline.run import graph_of, tuned_model
-
-        opened_project, settings = opened(project, overrides)
-        name = tuned_model(graph_of(opened_project, settings, session.watcher))
-    sampling = Sampling(temperature=temperature, seed=seed, max_tokens=max_tokens)
-    requirements = requirements_from(words=words, must=must, forbid=forbid, schema=schema)
-    with Answerer.load(name, session.watcher) as answerer:
-        result = answerer.stream(instruction, input, requirements, sampling).answer
-    session.show(result.text, result.as_dict(), as_json=as_json)
-    for line in result.complaints:
-        typer.echo(line, err=True)
 
 
 def _required(out: Path | None) -> Path:

@@ -42,7 +42,10 @@ def check_request(request: Request) -> None:
         ),
         (sampling.n < 1, f"n is {sampling.n}, expected at least 1"),
         ("" in sampling.stop, "a stop string is empty; leave it out"),
-        (sampling.repetition_penalty <= 0, f"repetition_penalty is {sampling.repetition_penalty}, expected more than 0"),
+        (
+            sampling.repetition_penalty <= 0,
+            f"repetition_penalty is {sampling.repetition_penalty}, expected more than 0",
+        ),
         (sampling.num_beams < 1, f"num_beams is {sampling.num_beams}, expected at least 1"),
         (
             sampling.num_beams > 1 and sampling.n > sampling.num_beams,
@@ -68,7 +71,11 @@ def refuse_unsupported(request: Request, able: Container[str], engine: str) -> N
     `able` holds the names of the fields of Sampling, and of Request, that it does honour. Nothing is ignored silently.
     """
     default = Sampling()
-    asked = [field.name for field in fields(Sampling) if getattr(request.sampling, field.name) != getattr(default, field.name)]
+    asked = [
+        field.name
+        for field in fields(Sampling)
+        if getattr(request.sampling, field.name) != getattr(default, field.name)
+    ]
     asked += [name for name in ("prompt_ids", "adapter", "logprobs", "top_logprobs") if getattr(request, name)]
     if refused := [name for name in asked if name not in able]:
         raise InputError(f"request {request.id!r}: {engine} cannot honour {', '.join(refused)}; leave that out")

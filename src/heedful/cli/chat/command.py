@@ -39,6 +39,7 @@ def chat(
     from heedful.cli.chat.voices import Voices
     from heedful.feedback.store import Store
     from heedful.generate.engine import Sampling
+    from heedful.pipeline.engines import described
 
     session: Session = context.obj
     opened_project, settings = opened(project, overrides)
@@ -49,8 +50,8 @@ def chat(
         session.close()
         reader = reader_for(opened_project.state / "chat_history")
         screen = Screen(interactive=reader.interactive)
-        if reader.interactive:
-            screen.remark(f"{voices.describe(voice.id)} answers. /help lists commands; Ctrl-D leaves.")
+        help = " /help lists commands; Ctrl-D leaves." if reader.interactive else ""
+        screen.remark(f"{voices.describe(voice.id)} answers, with {described(voice.engine)}.{help}")
         talk = Chat(
             store, voice, system=sound(system), sampling=Sampling(temperature=temperature, max_tokens=max_tokens)
         )

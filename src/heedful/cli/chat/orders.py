@@ -12,6 +12,7 @@ from heedful.cli.chat.conversation import BASE, SETTABLE, TUNED, Chat
 from heedful.cli.chat.reading import Reader
 from heedful.cli.chat.screen import Screen
 from heedful.errors import InputError
+from heedful.pipeline.engines import described
 from heedful.project.settings import nearest
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _save(desk: Desk, rest: str) -> None:
 def _model(desk: Desk, rest: str) -> None:
     if rest:
         desk.chat.voice = desk.voices.voice(rest)
-    now = desk.voices.describe(desk.chat.voice.id)
+    now = f"{desk.voices.describe(desk.chat.voice.id)}, with {described(desk.chat.voice.engine)}"
     desk.screen.remark(f"model: {now}" + ("" if rest else f"; /model {TUNED}, {BASE}, or a model's name changes it"))
 
 

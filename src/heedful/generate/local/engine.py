@@ -15,6 +15,8 @@ from pathlib import Path
 from threading import Condition
 from typing import Any
 
+import torch
+
 from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
@@ -98,6 +100,7 @@ class LocalEngine(ClosesItself):
                     "leave precision out"
                 )
             self._runner: Runner = _padded(loaded, max_batch, max_memory)
+            self._precision = loaded_as
             arithmetic = [loaded_as, loaded.model.device.type]
         else:
             precision = precision or ("float32" if loaded_as == "float32" else "bfloat16")
@@ -112,6 +115,7 @@ class LocalEngine(ClosesItself):
                 adapters=folders,
                 max_adapter_memory=max_adapter_memory,
             )
+            self._precision = precision
             arithmetic = [precision, "kernels"]
         self._queue: deque[Row] = deque()
         self._unfinished: list[Row] = []
@@ -139,6 +143,18 @@ class LocalEngine(ClosesItself):
             return len(self._unfinished)
 
     @property
+    def description(self) -> str:
+        """For people."""
+        threads = torch.get_num_threads()
+        by = "transformers" if self.why_not_kernels else f"{threads} thread{'s' if threads > 1 else ''}"
+        return f"the local engine ({self._precision}, {by})"
+
+    @property
+    def is_independent(self) -> bool:
+        """An answer is the same, to the last bit, whatever else is answered beside it."""
+        return not self.why_not_kernels
+
+    @property
     def num_tokens_kept(self) -> int:
         """Room for keys and values that answers under way hold, in tokens."""
         return self._runner.num_tokens_kept
@@ -148,10 +164,7 @@ class LocalEngine(ClosesItself):
 
         `constraint` says for each answer which tokens may come next.
         """
-        check_request(request)
-        refuse_unsupported(request, _HONOURED, "the local engine")
-        prompt_ids = list(request.prompt_ids) or self._renderer.prompt_ids(request.messages)
-        self._check_ids(request, prompt_ids)
+        prompt_ids = self.check(request)
         rows = [
             Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
             for index in range(request.sampling.n)
@@ -161,6 +174,14 @@ class LocalEngine(ClosesItself):
             self._queue.extend(rows)
             self._unfinished = [row for row in [*self._unfinished, *rows] if not row.finished]
         return LocalHandle(self, rows)
+
+    def check(self, request: Request) -> list[int]:
+        """The prompt's ids; raises what `submit` would raise."""
+        check_request(request)
+        refuse_unsupported(request, _HONOURED, "the local engine")
+        prompt_ids = list(request.prompt_ids) or self._renderer.prompt_ids(request.messages)
+        self._check_ids(request, prompt_ids)
+        return prompt_ids
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
         """Scores in order. Runs between the steps of a batch under way."""

@@ -1,28 +1,36 @@
-"""RemoteEngine: requests run in a few threads, and are retried when the server is busy or silent.
+"""RemoteEngine: chat completions of any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, a vendor), many at a time.
 
-The key comes from an environment variable, is sent in one header, and appears in no message and no identity.
-Answers arrive whole: each is one event. A cancelled request that the server has already begun is paid for.
+Requests run in one event loop in a thread of its own; whoever asks needs no event loop. `client.py` says what is asked again and
+what is not, `pace.py` how many are in flight, `budget.py` what may be spent.
+
+An answer that somebody may read while it is written is streamed (`submit`). One that only has to be kept comes whole
+(`submit_whole`, which the cache uses): the same tokens for less work on both sides, one event instead of one for each token.
+A cancelled request is cut off at once; the server may charge for what it has computed by then.
 """
 
 from __future__ import annotations
 
-import os
+import re
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event as Flag
-from typing import Any
+from functools import partial
+from threading import Lock
 
 import httpx
 
-from heedful.errors import EngineError, InputError, SettingsError
-from heedful.generate._base import ClosesItself, check_request
-from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
-from heedful.records import FinishReason, Generation, Usage
-
-_RETRY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-# Seconds before the first retry; each further one waits twice as long, up to the limit.
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
-_FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+from heedful.errors import EngineError, SettingsError
+from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
+from heedful.generate.engine import Request, ScoreRequest, ScoreResult
+from heedful.generate.remote.budget import Budget, Caps, Prices, Spent
+from heedful.generate.remote.client import Client, Patience
+from heedful.generate.remote.forecast import Forecast, Forecaster
+from heedful.generate.remote.handle import Outcome, RemoteHandle
+from heedful.generate.remote.job import Job
+from heedful.generate.remote.loop import LoopThread
+from heedful.generate.remote.pace import Pace
+from heedful.generate.remote.secret import Secret
+from heedful.generate.remote.wire import HONOURED
 
 
 class RemoteEngine(ClosesItself):
@@ -34,29 +42,56 @@ class RemoteEngine(ClosesItself):
         model: str,
         *,
         api_key_env: str = "OPENAI_API_KEY",
-        max_in_flight: int = 8,
-        timeout: float = 60,
-        max_attempts: int = 6,
-        sleep: Callable[[float], object] | None = None,
+        max_in_flight: int = 32,
+        timeout: float = 60.0,
+        max_attempts: int = 10,
+        prices: Prices | None = None,
+        caps: Caps | None = None,
+        first_wait: float = 1.0,
+        seed: int = 0,
     ) -> None:
-        """`timeout` in seconds for each attempt. `sleep` waits between attempts; tests hand one that does not."""
-        if not base_url.startswith(("http://", "https://")):
-            raise SettingsError(f"base URL {base_url!r} must begin with http:// or https://")
-        self._url, self._model, self._key_name = base_url.rstrip("/"), model, api_key_env
-        self._key = os.environ.get(api_key_env, "").strip()
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise SettingsError(f"the key in ${api_key_env} holds characters that no key has; set it again")
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=timeout)
-        self._threads = ThreadPoolExecutor(max_in_flight, thread_name_prefix="heedful-remote")
-        self._max_in_flight, self._max_attempts = max_in_flight, max_attempts
-        self._closing = Flag()
-        self._unfinished: set[Future[tuple[Generation, ...]]] = set()
-        self._sleep = sleep or self._closing.wait
+        """`max_in_flight` is the ceiling; how many are sent at a time follows what the server bears.
+
+        `timeout`: seconds without a sign of life, to which a whole answer adds a fifth of a second for each token it may have.
+        `first_wait`: seconds before the second attempt. `seed`: of the chance in the waiting times.
+        """
+        _check_url(base_url)
+        if max_in_flight < 1 or max_attempts < 1 or timeout <= 0:
+            raise SettingsError(
+                f"max_in_flight {max_in_flight}, max_attempts {max_attempts} and timeout {timeout} must be at least 1, 1 and "
+                "more than 0"
+            )
+        self._url, self._model = base_url.rstrip("/"), model
+        self._max_in_flight = max_in_flight
+        self._budget, self._pace = Budget(caps, prices), Pace(max_in_flight, first_pause=first_wait / 2)
+        self._forecaster = Forecaster(prices)
+        patience = Patience(timeout, max_attempts, first_wait, seed)
+        self._client = Client(
+            self._url, model, Secret(api_key_env), self._pace, self._budget, self._forecaster, patience
+        )
+        self._loop = LoopThread(self._client.close)
+        # An engine that nobody closed is closed when nobody holds it any more, at the latest when the interpreter ends.
+        self._closer = weakref.finalize(self, self._loop.close)
+        # One lock for numbers and inbox, one for all handles.
+        self._lock, self._handle_lock = Lock(), Lock()
+        self._num_asked = 0
+        # What the loop has not been told of; it is woken once for all of them.
+        self._inbox: deque[Job] = deque()
+        self._is_called = False
 
     @property
     def identity(self) -> str:
         return f"remote:{self._url}|{self._model}"
+
+    @property
+    def is_independent(self) -> bool:
+        """An answer does not depend on what else is asked, as far as anybody outside the server can tell."""
+        return True
+
+    @property
+    def description(self) -> str:
+        """For people."""
+        return f"the endpoint {self._url} ({self._model}, up to {self._max_in_flight} requests at a time)"
 
     @property
     def preferred_batch(self) -> int:
@@ -65,20 +100,32 @@ class RemoteEngine(ClosesItself):
     @property
     def num_in_flight(self) -> int:
         """Requests, whatever their `n`: the server makes all answers of one together."""
-        return len(self._unfinished)
+        return self._num_asked - self._client.num_finished
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests may be at the server now."""
+        return self._pace.limit
+
+    @property
+    def spent(self) -> Spent:
+        """What this engine has asked and what the server charges for it."""
+        return self._budget.spent
+
+    def forecast(self, num_requests: int, *, confidence: float = 0.95) -> Forecast | None:
+        """What `num_requests` requests in all cost and how long they take; None before the first ten are answered."""
+        return self._forecaster.forecast(num_requests, self._pace.limit, confidence=confidence)
 
     def submit(self, request: Request) -> RemoteHandle:
-        """Send a request as soon as a thread is free; the server makes all `n` answers."""
-        check_request(request)
-        if request.prompt_ids:
-            raise InputError(f"request {request.id!r}: a chat endpoint takes messages, not prompt_ids")
-        if self._closing.is_set():
-            raise EngineError("this engine is closed; make a new one")
-        cancelled = Flag()
-        future = self._threads.submit(self._answer, request, cancelled)
-        self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
-        return RemoteHandle(request, future, cancelled)
+        """Send a request as soon as the pace allows; the server makes all `n` answers."""
+        return self._start(request, None, stream=True)
+
+    def submit_whole(self, request: Request, keep: Callable[[Outcome], Outcome] | None = None) -> RemoteHandle:
+        """The same without streaming. `keep` gets the outcome as soon as it is there, before anybody who waits for it.
+
+        What it returns or raises is what they get. It runs in the engine's own thread, where everything else waits for it.
+        """
+        return self._start(request, keep, stream=False)
 
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
         """Not offered: chat completions do not tell the likelihood of a given answer."""
@@ -87,125 +134,56 @@ class RemoteEngine(ClosesItself):
             "score with a local model, or leave perplexity out"
         )
 
-    def close(self) -> None:
-        """Requests not yet sent are cancelled; those under way are waited for, without further attempts."""
-        self._closing.set()
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._client.close()
-
-    # -- in a thread of the pool -----------------------------------------------------------------------------------
-
-    def _answer(self, request: Request, cancelled: Flag) -> tuple[Generation, ...]:
-        problem = ""
-        for attempt in range(self._max_attempts):
-            if cancelled.is_set() or self._closing.is_set():
-                return _cancelled(request)
-            wait = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
-            try:
-                response = self._client.post(f"{self._url}/chat/completions", json=_body(request, self._model))
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__}: {self._safe(str(error))}"
-            else:
-                if response.is_success:
-                    return self._read(request, response)
-                problem = f"status {response.status_code}: {self._safe(response.text)}"
-                if response.status_code not in _RETRY_STATUS:
-                    raise EngineError(
-                        f"{self._url} refused request {request.id!r} ({problem}); {self._advice(response)}"
-                    )
-                wait = _retry_after(response) or wait
-            if attempt + 1 < self._max_attempts:
-                self._sleep(wait)
-        raise EngineError(
-            f"{self._url} gave no answer to request {request.id!r} in {self._max_attempts} attempts (last: {problem}); "
-            "check that the server runs, or lower max_in_flight; answers in the cache are kept"
-        )
-
-    def _read(self, request: Request, response: httpx.Response) -> tuple[Generation, ...]:
+    def wind_down(self, seconds: float) -> None:
+        """Send nothing more, wait up to `seconds` for answers to what was sent, which may be charged, and close."""
         try:
-            body = response.json()
-            usage = body.get("usage") or {}
-            choices = sorted(body["choices"], key=lambda choice: choice["index"])
-            if [choice["index"] for choice in choices] != list(range(request.sampling.n)):
-                raise ValueError(f"{len(choices)} answers instead of {request.sampling.n}")
-            tokens = Usage(int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0)))
-            return tuple(_generation(request, choice, tokens) for choice in choices)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EngineError(
-                f"{self._url} answered request {request.id!r} with something that is not a chat completion "
-                f"({error}): {self._safe(response.text)}; check the base URL"
-            ) from None
+            self._loop.wait_for(partial(self._client.wind_down, seconds))
+        finally:
+            self.close()
 
-    def _advice(self, response: httpx.Response) -> str:
-        if response.status_code in (401, 403):
-            state = "set, but not accepted" if self._key else "not set"
-            return f"the key is read from ${self._key_name}, which is {state}"
-        return f"check the base URL, the model name {self._model!r} and the request"
+    def close(self) -> None:
+        """Requests under way are cancelled and their connections closed, at once."""
+        self._closer()
 
-    def _safe(self, text: str) -> str:
-        """The server's words, short, and without the key if it repeats it."""
-        return (text.replace(self._key, "[key]") if self._key else text).strip()[:300]
+    def _start(self, request: Request, keep: Callable[[Outcome], Outcome] | None, *, stream: bool) -> RemoteHandle:
+        check_request(request)
+        refuse_unsupported(request, HONOURED, "a chat endpoint")
+        handle = RemoteHandle(self._handle_lock)
+        with self._lock:
+            # Numbered and queued in one: requests are sent in the order of their numbers.
+            job = Job(self._num_asked, request, stream, keep, handle)
+            handle.begun(partial(self._cancel, job))
+            if not self._is_called and not self._loop.call(self._take_in):
+                raise EngineError("this engine is closed; make a new one")
+            self._num_asked, self._is_called = self._num_asked + 1, True
+            self._inbox.append(job)
+        return handle
 
+    def _take_in(self) -> None:
+        """In the loop."""
+        with self._lock:
+            jobs, self._inbox, self._is_called = self._inbox, deque(), False
+        for job in jobs:
+            self._client.take(job)
 
-class RemoteHandle:
-    """A request in a thread of its own."""
-
-    def __init__(self, request: Request, future: Future[tuple[Generation, ...]], cancelled: Flag) -> None:
-        self._request, self._future, self._cancelled = request, future, cancelled
-
-    def __iter__(self) -> Iterator[Event]:
-        for generation in self.result():
-            yield Event(generation.index, generation.text, generation)
-
-    def result(self) -> tuple[Generation, ...]:
-        """Wait; raises EngineError when all attempts failed."""
-        return _cancelled(self._request) if self._future.cancelled() else self._future.result()
-
-    def cancel(self) -> None:
-        """Not sent yet: it never is. Already sent: the attempt under way is the last, and its answer counts."""
-        self._cancelled.set()
-        self._future.cancel()
+    def _cancel(self, job: Job) -> None:
+        self._loop.call(partial(self._client.cancel, job))
 
 
-def _body(request: Request, model: str) -> dict[str, Any]:
-    sampling = request.sampling
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
-        "n": sampling.n,
-        "seed": sampling.seed,
-    }
-    # Not every server knows these; they are sent only when asked for.
-    optional = {"stop": list(sampling.stop), "top_k": sampling.top_k, "logprobs": request.logprobs}
-    return body | {key: value for key, value in optional.items() if value}
-
-
-def _generation(request: Request, choice: dict[str, Any], usage: Usage) -> Generation:
-    logprobs = [token["logprob"] for token in choice["logprobs"]["content"]] if request.logprobs else None
-    return Generation(
-        request_id=request.id,
-        text=choice["message"]["content"] or "",
-        logprobs=None if logprobs is None else tuple(logprobs),
-        finish_reason=_FINISH_REASONS.get(choice.get("finish_reason") or "stop", "error"),
-        # Servers count all n answers together; the sum is told once.
-        usage=usage if choice["index"] == 0 else Usage(),
-        index=choice["index"],
-    )
-
-
-def _cancelled(request: Request) -> tuple[Generation, ...]:
-    return tuple(
-        Generation(request_id=request.id, text="", finish_reason="cancelled", index=index)
-        for index in range(request.sampling.n)
-    )
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds that the server asks for; 0 when it does not, or gives a date."""
+def _check_url(url: str) -> None:
+    """An address without secrets: it is part of messages, of the engine's identity and of manifests."""
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"base URL {url!r} must begin with http:// or https://")
+    # Said without the address: what is wrong with it may be a password.
+    if "@" in re.split(r"[/?#]", url.split("://", 1)[1])[0]:
+        raise SettingsError(
+            "the base URL holds a user name or a password; leave it out: keys are read from the environment"
+        )
+    if "?" in url or "#" in url:
+        raise SettingsError("the base URL ends before ? and #; give the part up to /v1, and the key in the environment")
     try:
-        return min(max(float(response.headers.get("Retry-After", "")), 0.0), 10 * _LONGEST_WAIT)
-    except ValueError:
-        return 0.0
+        host = httpx.URL(url).host
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"base URL {url!r} cannot be read ({error})") from None
+    if not host:
+        raise SettingsError(f"base URL {url!r} names no host, expected something like http://localhost:8000/v1")
