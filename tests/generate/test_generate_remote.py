@@ -290,6 +290,15 @@ def test_a_whole_answer_may_be_silent_while_it_is_written(endpoint: Endpoint) ->
     assert len(endpoint.asked) == 1
 
 
+def test_a_whole_answer_that_trickles_is_late(endpoint: Endpoint) -> None:
+    # A byte each millisecond: never silent, and never done.
+    endpoint.behave = lambda asked: Answer(cut=1) if asked.times == 0 else Answer()
+    with impatient(endpoint, timeout=0.1) as engine:
+        long = ask("word " * 200, max_tokens=1)
+        assert engine.submit_whole(long).result()[0].text == expected("word " * 200)
+        assert engine.spent.uncertain_requests == 1
+
+
 def test_retry_after_is_kept_by_everybody(endpoint: Endpoint) -> None:
     endpoint.behave = in_turn(Status(429, {"Retry-After": "0.5"}))
     with impatient(endpoint) as engine:
@@ -412,6 +421,21 @@ def test_cancelling_what_was_not_sent_sends_nothing(endpoint: Endpoint) -> None:
         assert second.result()[0].finish_reason == "cancelled"
         assert [handle.result()[0].text for handle in (first, third)] == [expected("first"), expected("third")]
     assert endpoint.served == {"first": 1, "third": 1}
+
+
+def test_cancelling_thousands_while_others_go_on(endpoint: Endpoint) -> None:
+    endpoint.latency = 0.002
+    with impatient(endpoint, max_in_flight=16) as engine:
+        handles = [engine.submit(ask(str(number))) for number in range(3000)]
+        for handle in handles[::2]:
+            handle.cancel()
+        results = [handle.result()[0] for handle in handles]
+        assert all(one.text == expected(str(number)) for number, one in enumerate(results) if number % 2)
+        # What was answered before it was cancelled stays answered.
+        assert {one.finish_reason for one in results[::2]} <= {"cancelled", "stop"}
+        assert [one.finish_reason for one in results[::2]].count("cancelled") > 1000
+        assert engine.num_in_flight == 0
+    assert max(endpoint.served.values()) == 1
 
 
 def test_cancelling_while_waiting_for_a_retry(endpoint: Endpoint) -> None:

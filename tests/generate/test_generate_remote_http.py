@@ -20,7 +20,7 @@ from endpoint import Endpoint, expected
 from heedful.errors import EngineError, SettingsError
 from heedful.generate.engine import Request
 from heedful.generate.remote import RemoteEngine
-from heedful.generate.remote.http1 import BrokenResponseError, Connection
+from heedful.generate.remote.http1 import BrokenResponseError, ResponseReader
 from heedful.generate.remote.sse import EventParser
 from heedful.records import Message
 
@@ -35,57 +35,18 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- responses -------------------------------------------------------------------------------------------------------------
 
 
-class NoWriter:
-    """Half a connection: nothing is sent."""
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    async def drain(self) -> None:
-        pass
-
-    def is_closing(self) -> bool:
-        return False
-
-
-# One loop for all examples: making one takes longer than reading a response.
-RUNNER = asyncio.Runner()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def runner() -> Iterator[None]:
-    with RUNNER:
-        yield
-
-
 def ours(pieces: list[bytes]) -> tuple[int, bytes, bool] | None:
     """(status, body, usable again), or None for a broken response."""
-
-    async def read() -> tuple[int, bytes, bool]:
-        reader = asyncio.StreamReader(limit=1 << 16)
-        connection = Connection(reader, NoWriter())  # type: ignore[arg-type]
-
-        async def feed() -> None:
-            for piece in pieces:
-                reader.feed_data(piece)
-                await asyncio.sleep(0)
-            reader.feed_eof()
-
-        feeding = asyncio.create_task(feed())
-        try:
-            head = await connection.send(b"", 5)
-            body = b""
-            while piece := await connection.piece():
-                body += piece
-            assert await connection.piece() == b""
-            return head.status, body, connection._is_clean
-        finally:
-            await feeding
-
+    reader, body = ResponseReader(), b""
     try:
-        return RUNNER.run(read())
+        for piece in pieces:
+            body += reader.feed(piece)
+        keeps_alive = reader.keeps_alive
+        reader.end()
     except BrokenResponseError:
         return None
+    assert reader.head is not None
+    return reader.head.status, body, keeps_alive
 
 
 def theirs(data: bytes) -> tuple[int, bytes, bool] | None:
@@ -175,6 +136,12 @@ def test_garbage_is_broken_and_nothing_worse(data: bytes, draws: st.DataObject) 
 )
 def test_what_is_not_http(data: bytes) -> None:
     assert ours([data]) is None
+
+
+def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
+    data = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"
+    assert ours([data]) == (200, b"ab", True)
+    assert ours([data + b"c"]) == ours([data, b"c"]) == (200, b"ab", False)
 
 
 def test_a_length_beside_chunks_closes_the_connection() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from endpoint import Answer, Asked, Endpoint, Raw, Status, events, expected
 from heedful.errors import EngineError
 from heedful.generate.engine import Request, Sampling
-from heedful.generate.remote import RemoteEngine
+from heedful.generate.remote import RemoteEngine, connection
 from heedful.generate.remote.wire import BrokenAnswerError, StreamReader
 from heedful.records import Message
 
@@ -41,7 +41,7 @@ def asked(request: Request) -> Asked:
         "n": request.sampling.n,
         "stream_options": {"include_usage": True},
     }
-    return Asked(body, {}, 0, 0, 1)
+    return Asked(body, b"", 0, 0, 1)
 
 
 # -- any way to cut a stream -------------------------------------------------------------------------------------------------
@@ -205,3 +205,24 @@ def test_something_after_done_is_ignored(engine: RemoteEngine, endpoint: Endpoin
     endpoint.behave = lambda asked: Raw(head + body)
     (generation,) = engine.submit(ask()).result()
     assert (generation.text, generation.finish_reason) == ("x", "stop")
+
+
+def test_a_server_that_holds_the_line_after_done(engine: RemoteEngine, endpoint: Endpoint) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    body = b'data: {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    endpoint.behave = lambda asked: Raw(head + body, close=False)
+    began = time.monotonic()
+    assert engine.submit(ask()).result()[0].text == "x"
+    assert time.monotonic() - began < 0.9, "told at once, while the rest is waited for"
+    engine.close()
+    assert time.monotonic() - began < 2
+
+
+def test_a_stream_without_an_end_does_not_fill_the_memory(
+    engine: RemoteEngine, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_MOST_BYTES", 100_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    endpoint.behave = lambda asked: Raw(head + b": nothing\n\n" * 20_000) if asked.times < 2 else Answer()
+    assert engine.submit(ask()).result()[0].text == expected("hello")
+    assert engine.spent.uncertain_requests == 2

@@ -28,8 +28,8 @@ class Asked:
     """A request that came."""
 
     body: dict[str, Any]
-    headers: dict[str, str]
-    """Names in lower case."""
+    head: bytes
+    """Request line and headers, as they came."""
     number: int
     """How many came before it."""
     times: int
@@ -41,6 +41,12 @@ class Asked:
     def prompt(self) -> str:
         """The last message."""
         return self.body["messages"][-1]["content"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Names in lower case."""
+        lines = (line.partition(":") for line in self.head.decode("latin-1").split("\r\n")[1:])
+        return {name.lower(): value.strip() for name, _, value in lines}
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class Endpoint:
         """(monotonic seconds, requests in flight) whenever one came."""
         self.num_connections = 0
         self._times: Counter[str] = Counter()
+        self._transports: list[asyncio.Transport] = []
         self._port, self._ready, self._loop = port, Event(), asyncio.new_event_loop()
         self._thread = Thread(target=self._run, name="endpoint", daemon=True)
 
@@ -149,17 +156,19 @@ class Endpoint:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        for transport in self._transports:
+            transport.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    def note(self, body: dict[str, Any], headers: dict[str, str]) -> Asked:
+    def met(self, transport: asyncio.Transport) -> None:
+        """To be closed at the end."""
+        self._transports.append(transport)
+
+    def note(self, body: dict[str, Any], head: bytes) -> Asked:
         """A request came."""
         prompt = body["messages"][-1]["content"]
-        asked = Asked(body, headers, len(self.asked), self._times[prompt], self.in_flight)
+        asked = Asked(body, head, len(self.asked), self._times[prompt], self.in_flight)
         self.asked.append(asked)
         self._times[prompt] += 1
         self.peaks.append((time.monotonic(), self.in_flight))
@@ -171,26 +180,30 @@ class Endpoint:
 class _Connection(asyncio.Protocol):
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint, self._buffer = endpoint, b""
-        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._asked: Asked | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._last = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._endpoint.num_connections += 1
+        self._endpoint.met(transport)
 
     def connection_lost(self, _: Exception | None) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._asked is not None:
+            self._endpoint.left.append(self._asked.prompt)
+            self._end()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-        length = int(headers.get("content-length", 0))
+        length = int(head[head.lower().index(b"content-length:") + 15 :].split(b"\r\n", 1)[0])
         if len(rest) < length:
             return
         self._buffer = rest[length:]
@@ -198,56 +211,53 @@ class _Connection(asyncio.Protocol):
             self._endpoint.taken.add(self._last)
             self._last = ""
         self._endpoint.in_flight += 1
-        asked = self._endpoint.note(json.loads(rest[:length]), headers)
-        self._task = asyncio.get_running_loop().create_task(self._reply(asked))
+        self._asked = asked = self._endpoint.note(json.loads(rest[:length]), head)
+        self._reply(self._endpoint.behave(asked), asked)
 
-    async def _reply(self, asked: Asked) -> None:
-        try:
-            await self._send(self._endpoint.behave(asked), asked)
-        except asyncio.CancelledError:
-            self._endpoint.left.append(asked.prompt)
-            raise
-        finally:
-            self._endpoint.in_flight -= 1
-            self._task = None
-
-    async def _send(self, reply: Reply, asked: Asked) -> None:
+    def _reply(self, reply: Reply, asked: Asked) -> None:
         if isinstance(reply, Silence):
-            await asyncio.sleep(3600)
-        elif isinstance(reply, Raw):
+            return
+        if isinstance(reply, Answer):
+            latency = self._endpoint.latency if reply.latency is None else reply.latency
+            streamed = bool(asked.body.get("stream")) and not reply.plain
+            data = streamed_response(asked, reply) if streamed else response(completion(asked, reply))
+            self._later(latency, self._write, data, reply, streamed)
+            return
+        if isinstance(reply, Raw):
             self._transport.write(reply.data)
-            if reply.close:
-                self._transport.close()
         elif isinstance(reply, Status):
-            data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-            self._transport.write(response(data, status=reply.code, headers=reply.headers))
-        elif isinstance(reply, Cut):
+            body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            self._transport.write(response(body, status=reply.code, headers=reply.headers))
+        else:
             data = response(completion(asked, Answer()))
             self._transport.write(data[: -len(data) // 4])
+        self._end()
+        if isinstance(reply, Cut) or (isinstance(reply, Raw) and reply.close):
             self._transport.close()
-        else:
-            await self._answer(reply, asked)
 
-    async def _answer(self, reply: Answer, asked: Asked) -> None:
-        latency = self._endpoint.latency if reply.latency is None else reply.latency
-        if latency:
-            await asyncio.sleep(latency)
-        streamed = asked.body.get("stream") and not reply.plain
-        data = streamed_response(asked, reply) if streamed else response(completion(asked, reply))
-        while reply.cut and len(data) > reply.cut:
+    def _write(self, data: bytes, reply: Answer, streamed: bool) -> None:
+        if reply.cut and len(data) > reply.cut:
             self._transport.write(data[: reply.cut])
-            data = data[reply.cut :]
-            await asyncio.sleep(0.001)
-        is_complete = not streamed or reply.end in ("done", "silent")
-        if is_complete and not self._transport.is_closing():
+            self._later(0.001, self._write, data[reply.cut :], reply, streamed)
+            return
+        end = reply.end if streamed else "done"
+        assert self._asked is not None
+        if end in ("done", "silent") and not self._transport.is_closing():
             # Counted before the client can know of it.
-            self._endpoint.served[asked.prompt] += 1
-            self._last = asked.prompt
+            self._endpoint.served[self._asked.prompt] += 1
+            self._last = self._asked.prompt
         self._transport.write(data)
-        if streamed and reply.end == "hangs":
-            await asyncio.sleep(3600)
-        if not is_complete:
+        if end != "hangs":
+            self._end()
+        if end in ("cut", "error"):
             self._transport.close()
+
+    def _later(self, seconds: float, function: Callable[..., None], *arguments: object) -> None:
+        self._timer = self._loop.call_later(seconds, function, *arguments)
+
+    def _end(self) -> None:
+        self._asked = self._timer = None
+        self._endpoint.in_flight -= 1
 
 
 # -- bytes -----------------------------------------------------------------------------------------------------------

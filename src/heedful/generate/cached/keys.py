@@ -7,8 +7,8 @@ were paid for before it existed where they are, and an answer that uses it has a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from operator import attrgetter
 from typing import Any
 
 from heedful.generate.engine import Request, Sampling, ScoreRequest
@@ -23,23 +23,40 @@ _FIRST_OF_SAMPLING = ("temperature", "top_p", "top_k", "seed", "max_tokens", "st
 _NESTED = {"id", "messages", "sampling", "requirements"}
 
 
-def _later(default: Request | Sampling, first: Iterable[str]) -> dict[str, Any]:
-    """The fields that came later, with their defaults."""
-    known = _NESTED | set(first)
-    return {field.name: getattr(default, field.name) for field in fields(default) if field.name not in known}
+class _Fields:
+    """The fields of a request or a sampling that are part of a key. Read all at once: keys are made by the million."""
+
+    def __init__(self, default: Request | Sampling, first: tuple[str, ...]) -> None:
+        later = tuple(field.name for field in fields(default) if field.name not in {*first, *_NESTED})
+        self._names, self._later_names = first, later
+        self._values, self._later_values = attrgetter(*first), attrgetter(*later)
+        self._defaults = self._of_later(default)
+
+    def of(self, value: Request | Sampling) -> dict[str, Any]:
+        found = dict(zip(self._names, self._values(value), strict=True))
+        later = self._of_later(value)
+        if later != self._defaults:
+            triples = zip(self._later_names, later, self._defaults, strict=True)
+            found |= {name: own for name, own, default in triples if own != default}
+        return found
+
+    def _of_later(self, value: Request | Sampling) -> tuple[Any, ...]:
+        values = self._later_values(value)
+        # Of one name an attrgetter returns the value alone.
+        return values if len(self._later_names) > 1 else (values,)
 
 
-_LATER_OF_REQUEST = _later(Request(""), _FIRST_OF_REQUEST)
-_LATER_OF_SAMPLING = _later(Sampling(), _FIRST_OF_SAMPLING)
+_OF_REQUEST = _Fields(Request(""), _FIRST_OF_REQUEST)
+_OF_SAMPLING = _Fields(Sampling(), _FIRST_OF_SAMPLING)
 
 
 def request_key(identity: str, request: Request) -> str:
     """The same for requests that the engine called `identity` answers alike; a request's id says nothing about that."""
-    sampling = _content(request.sampling, _FIRST_OF_SAMPLING, _LATER_OF_SAMPLING)
+    sampling = _OF_SAMPLING.of(request.sampling)
     if "logit_bias" in sampling:
         # Whoever adds to the logits in another order adds the same.
         sampling["logit_bias"] = sorted(sampling["logit_bias"])
-    content = _content(request, _FIRST_OF_REQUEST, _LATER_OF_REQUEST) | {
+    content = _OF_REQUEST.of(request) | {
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         "requirements": [asdict(spec) for spec in request.requirements],
         "control": dict(request.control),
@@ -52,12 +69,3 @@ def score_key(identity: str, item: ScoreRequest) -> str:
     """The same for everything but the id."""
     messages = [[message.role, message.content] for message in item.messages]
     return digest(["score", SCHEMA_VERSION, identity, messages, item.continuation])
-
-
-def _content(value: Request | Sampling, first: Iterable[str], later: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: getattr(value, name) for name in first}
-    for name, default in later.items():
-        own = getattr(value, name)
-        if own != default:
-            found[name] = own
-    return found

@@ -17,7 +17,7 @@ import socket
 import sqlite3
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -46,7 +46,7 @@ class Store:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._path = path
-        self._lock = RLock()
+        self._guard = _Guard(self._failure)
         self.owner = f"{_neighbourhood()}|{os.getpid()}|{uuid.uuid4().hex}"
         """Whose claims ours are."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,13 @@ class Store:
 
     def get(self, key: str) -> Any:
         """The value, or None."""
-        with self._guarded():
+        with self._guard:
             row = self._one("SELECT value FROM answers WHERE key = ?", key)
             return None if row is None else json.loads(row[0])
 
     def get_many(self, keys: Collection[str]) -> dict[str, Any]:
         """Those that are there."""
-        with self._guarded():
+        with self._guard:
             rows = self._select("SELECT key, value FROM answers WHERE key IN", keys)
             return {key: json.loads(value) for key, value in rows}
 
@@ -82,7 +82,7 @@ class Store:
         """Whether it is ours to compute; not when somebody else is at it, or the value is there."""
         now = time.time()
         claim = (key, self.owner, now + CLAIM_SECONDS)
-        with self._guarded():
+        with self._guard:
             # Nearly always nobody is at it: then this statement is all, and a transaction of its own.
             if self._connection.execute(f"INSERT OR IGNORE {_CLAIM}", (*claim, key)).rowcount:
                 return True
@@ -95,7 +95,7 @@ class Store:
     def free(self, keys: Collection[str]) -> list[str]:
         """Those that nobody computes any more, in their order."""
         now = time.time()
-        with self._guarded():
+        with self._guard:
             rows = self._select("SELECT key, owner, expires FROM claims WHERE key IN", keys)
         held = {key for key, owner, expires in rows if not self._is_free(owner, expires, now)}
         return [key for key in keys if key not in held]
@@ -103,7 +103,7 @@ class Store:
     def keep(self, key: str, value: Any) -> Any:
         """Store what we have computed, which ends every claim on it; returns what is kept: the value that came first."""
         row = (key, json.dumps(value))
-        with self._guarded():
+        with self._guard:
             if self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", row).rowcount:
                 return value
             return json.loads(self._one("SELECT value FROM answers WHERE key = ?", key)[0])
@@ -138,7 +138,7 @@ class Store:
             raise self._failure(error) from error
 
     def close(self) -> None:
-        with self._lock:
+        with self._guard:
             self._connection.close()
 
     def _prepare(self, durable: bool) -> None:
@@ -190,17 +190,9 @@ class Store:
         return self._connection.execute(statement, values).fetchone()
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            with self._lock:
-                yield
-        except (sqlite3.Error, ValueError) as error:
-            raise self._failure(error) from error
-
-    @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing. The write lock is taken first: a reader that turns writer could be refused."""
-        with self._guarded():
+        with self._guard:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -210,11 +202,26 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _failure(self, error: Exception) -> StorageError:
+    def _failure(self, error: BaseException) -> StorageError:
         return StorageError(
             f"the request cache {self._path} cannot be used ({error}); free some space if the disk is full, "
             "or delete the file: its answers are then computed anew"
         )
+
+
+class _Guard:
+    """A lock, within which SQLite's errors become ours. A class: entering a generator's context takes longer than a lookup."""
+
+    def __init__(self, failure: Callable[[BaseException], StorageError]) -> None:
+        self._lock, self._failure = RLock(), failure
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        self._lock.release()
+        if isinstance(error, sqlite3.Error | ValueError):
+            raise self._failure(error) from error
 
 
 @cache

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from heedful.records import Generation, Usage
 
 _FIELDS = tuple(field.name for field in fields(Generation))
+_VALUES = attrgetter(*_FIELDS)
 
 
 def to_value(answer: Iterable[Generation]) -> list[dict[str, Any]]:
     """All fields, by name."""
     return [
-        {name: getattr(one, name) for name in _FIELDS}
+        dict(zip(_FIELDS, _VALUES(one), strict=True))
         | {"usage": {"prompt_tokens": one.usage.prompt_tokens, "completion_tokens": one.usage.completion_tokens}}
         for one in answer
     ]

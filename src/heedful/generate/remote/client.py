@@ -40,8 +40,6 @@ _LONGEST_WAIT = 60.0
 _ATTEMPTS_AT_NOTHING = 3
 # A whole answer is silent until it is written; slower than five tokens a second counts as not answering.
 _SECONDS_PER_TOKEN = 0.2
-# No answer is longer; a server that never ends must not fill the memory.
-_MOST_BYTES = 64 << 20
 # Seconds for the body of an error, and for the last bytes after [DONE], with which the connection can be used again.
 _EXPLAIN, _DRAIN = 10.0, 1.0
 
@@ -168,8 +166,7 @@ class Client:
         job.attempts += 1
         job.content = job.content or request_body(job.request, self._model, stream=job.stream)
         try:
-            async with asyncio.timeout(self._most_seconds(job)):
-                trouble = await self._send(job, passed)
+            trouble = await self._send(job, passed)
         except _TROUBLE as error:
             if job.is_over:
                 # The connection broke after the answer; the next request gets another one.
@@ -181,7 +178,7 @@ class Client:
 
     async def _send(self, job: Job, passed: Pass) -> Trouble | None:
         started = time.monotonic()
-        async with self._connections.post(job.content, self._patience.timeout if job.stream else None) as exchange:
+        async with self._connections.post(job.content, self._seconds(job), whole=not job.stream) as exchange:
             head = exchange.head
             if head.status != 200:
                 return of_response(head.status, head.headers, await _explanation(exchange))
@@ -192,16 +189,15 @@ class Client:
                 self._answered(job, read_whole(job.request, await _read(exchange)), passed, started)
         return None
 
-    def _most_seconds(self, job: Job) -> float | None:
-        """For a whole answer. One that comes in pieces may take any time, as long as pieces come."""
+    def _seconds(self, job: Job) -> float:
+        """For a whole answer, until its end. One that comes in pieces may take any time, as long as pieces come."""
         sampling = job.request.sampling
-        return None if job.stream else self._patience.timeout + _SECONDS_PER_TOKEN * sampling.max_tokens * sampling.n
+        writing = 0.0 if job.stream else _SECONDS_PER_TOKEN * sampling.max_tokens * sampling.n
+        return self._patience.timeout + writing
 
     async def _follow(self, job: Job, exchange: Exchange) -> Reading:
         job.reader = reader = StreamReader(job.request)
-        num_bytes = 0
         while not reader.done and (piece := await exchange.piece()):
-            num_bytes = _counted(num_bytes, piece)
             for index, text in reader.feed(piece):
                 job.handle.show(index, text)
         return reader.end()
@@ -286,18 +282,10 @@ class Client:
 
 async def _read(exchange: Exchange) -> bytes:
     """The whole body."""
-    parts, num_bytes = [], 0
+    parts = []
     while piece := await exchange.piece():
         parts.append(piece)
-        num_bytes = _counted(num_bytes, piece)
     return b"".join(parts)
-
-
-def _counted(num_bytes: int, piece: bytes) -> int:
-    num_bytes += len(piece)
-    if num_bytes > _MOST_BYTES:
-        raise BrokenAnswerError(f"more than {_MOST_BYTES:,} bytes")
-    return num_bytes
 
 
 async def _explanation(exchange: Exchange) -> bytes:

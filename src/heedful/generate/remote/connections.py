@@ -13,7 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from heedful.errors import SettingsError
-from heedful.generate.remote.http1 import BrokenResponseError, Connection, Head
+from heedful.generate.remote.connection import Connection
+from heedful.generate.remote.http1 import BrokenResponseError, Head
 
 # Seconds to reach the server; nothing is computed until then, so there is nothing to wait for.
 _CONNECT_TIMEOUT = 10.0
@@ -31,13 +32,13 @@ class Exchange:
 
     head: Head
 
-    def __init__(self, connections: Connections, data: bytes, silence: float | None) -> None:
-        self._connections, self._data, self._silence = connections, data, silence
+    def __init__(self, connections: Connections, data: bytes, seconds: float, whole: bool) -> None:
+        self._connections, self._data, self._seconds, self._whole = connections, data, seconds, whole
 
     async def __aenter__(self) -> Self:
         self._connection = await self._connections.take()
         try:
-            self.head = await self._connection.send(self._data, self._silence)
+            self.head = await self._connection.send(self._data, self._seconds, whole=self._whole)
         except BaseException:
             self._connection.close()
             raise
@@ -64,12 +65,12 @@ class Connections:
         self._head = self._request_head(headers)
         self._idle: list[Connection] = []
 
-    def post(self, content: bytes, silence: float | None) -> Exchange:
-        """`silence` is how many seconds may pass without a byte, None when the caller looks at the clock.
+    def post(self, content: bytes, seconds: float, *, whole: bool) -> Exchange:
+        """`seconds` until the answer is complete with `whole`; else without a byte.
 
         Entering raises UnreachableError, and like reading TimeoutError, OSError or BrokenResponseError.
         """
-        return Exchange(self, b"%s%d\r\n\r\n%s" % (self._head, len(content), content), silence)
+        return Exchange(self, b"%s%d\r\n\r\n%s" % (self._head, len(content), content), seconds, whole)
 
     async def take(self) -> Connection:
         """An idle one or a new one; the one used last is the least likely to have been closed by the server meanwhile."""
@@ -115,7 +116,9 @@ class Connections:
         target = b"%s:%d" % (self._url.raw_host, _port(self._url))
         try:
             head = await connection.send(
-                b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (target, target, _authorization(proxy)), _CONNECT_TIMEOUT
+                b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (target, target, _authorization(proxy)),
+                _CONNECT_TIMEOUT,
+                whole=False,
             )
             if head.status != 200:
                 raise OSError(f"the proxy {proxy.host} answered with status {head.status}")
