@@ -127,6 +127,7 @@ class Budget:
 
     def __init__(self, caps: Caps | None = None, prices: Prices | None = None) -> None:
         self._caps, self._prices = caps or Caps(), prices
+        self._is_capped = self._caps != Caps()
         if self._caps.cost is not None and prices is None:
             raise SettingsError("a cap on cost needs prices: give what a million prompt and completion tokens cost")
         self._lock = Lock()
@@ -153,8 +154,9 @@ class Budget:
         """Set the worst case of `request` aside; or say which cap is in the way."""
         bound = worst_case(request)
         with self._lock:
-            bound = Bound(bound.prompt_tokens + self._excess, bound.completion_tokens)
-            if problem := self._problem(bound):
+            if self._excess:
+                bound = Bound(bound.prompt_tokens + self._excess, bound.completion_tokens)
+            if self._is_capped and (problem := self._problem(bound)):
                 return problem
             self._requests += 1
             self._reserved.add(bound.prompt_tokens, bound.completion_tokens)

@@ -160,8 +160,11 @@ def _framing(headers: Mapping[str, str]) -> tuple[bool, int | None]:
         raise BrokenResponseError(f"a Transfer-Encoding of {coding!r}")
     if text is None:
         return coding is not None, None
-    # Sent twice and equal is allowed.
-    lengths = {part.strip() for part in text.split(",")}
-    if len(lengths) != 1 or not (value := lengths.pop()).isdecimal():
+    if "," in text:
+        # Sent twice and equal is allowed.
+        text, *others = {part.strip() for part in text.split(",")}
+        if others:
+            raise BrokenResponseError("two Content-Lengths that differ")
+    if not text.isdecimal():
         raise BrokenResponseError(f"a Content-Length of {text!r}")
-    return coding is not None, int(value)
+    return coding is not None, int(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from heedful.errors import EngineError
@@ -24,7 +25,8 @@ HONOURED = frozenset(field.name for field in fields(Sampling)) - {"num_beams", "
 
 _ALWAYS = ("temperature", "top_p", "max_tokens", "n", "seed")
 _OPTIONAL = ("top_k", "min_p", "min_tokens", "repetition_penalty", "presence_penalty", "frequency_penalty")
-_DEFAULT = Sampling()
+_always, _optional = attrgetter(*_ALWAYS), attrgetter(*_OPTIONAL)
+_DEFAULTS = _optional(Sampling())
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -57,8 +59,10 @@ def request_body(request: Request, model: str, *, stream: bool) -> bytes:
         "model": model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
     }
-    body |= {name: getattr(sampling, name) for name in _ALWAYS}
-    body |= {name: value for name in _OPTIONAL if (value := getattr(sampling, name)) != getattr(_DEFAULT, name)}
+    body |= zip(_ALWAYS, _always(sampling), strict=True)
+    if (optional := _optional(sampling)) != _DEFAULTS:
+        triples = zip(_OPTIONAL, optional, _DEFAULTS, strict=True)
+        body |= {name: value for name, value, default in triples if value != default}
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.logit_bias:
@@ -178,40 +182,55 @@ class _Answer:
 
     def complete(self) -> Reading:
         """All `n` answers, ended; raises BrokenAnswerError, or EngineError for a server that does not know `n`."""
-        wanted = self._request.sampling.n
-        if not self._choices or any(choice.reason is None for choice in self._choices.values()):
+        choices, request = self._choices, self._request
+        wanted = request.sampling.n
+        if not choices or any(choice.reason is None for choice in choices.values()):
             raise BrokenAnswerError("the answer was cut off")
-        if len(self._choices) < wanted:
+        if len(choices) < wanted:
             raise EngineError(
-                f"the endpoint gave {len(self._choices)} answers to request {self._request.id!r} instead of {wanted}; it does "
+                f"the endpoint gave {len(choices)} answers to request {request.id!r} instead of {wanted}; it does "
                 "not seem to know `n`: ask once for each answer, with n=1 and a seed of its own"
             )
-        if self._request.logprobs and any(any(choice.texts) and not choice.tokens for choice in self._choices.values()):
-            raise EngineError(
-                f"request {self._request.id!r}: the endpoint told no log-probabilities; leave `logprobs` out, or use a server "
-                "that offers them"
-            )
-        try:
-            return Reading(tuple(self._generation(index, self._choices[index]) for index in range(wanted)), self.usage)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BrokenAnswerError(f"no log-probabilities ({type(error).__name__}: {error})") from None
+        return Reading(tuple([self._generation(index, choices[index]) for index in range(wanted)]), self.usage)
 
     def cancelled(self) -> tuple[Generation, ...]:
         return cancelled(self._request, {index: "".join(choice.texts) for index, choice in self._choices.items()})
 
     def _generation(self, index: int, choice: _Choice) -> Generation:
-        request, ids = self._request, [_token_id(token) for token in choice.tokens]
+        request = self._request
+        ids, logprobs, alternatives = _told_of_tokens(request, choice) if request.logprobs else _NOTHING
         return Generation(
             request_id=request.id,
             text="".join(choice.texts),
-            token_ids=tuple(id for id in ids if id is not None) if None not in ids else (),
-            logprobs=tuple(float(token["logprob"]) for token in choice.tokens) if request.logprobs else None,
-            top_logprobs=_alternatives(request, choice.tokens) if request.top_logprobs else None,
+            token_ids=ids,
+            logprobs=logprobs,
+            top_logprobs=alternatives,
             finish_reason=choice.reason or "stop",
             # Servers count all n answers together; the sum is told once.
-            usage=self.usage or Usage() if index == 0 else Usage(),
+            usage=(self.usage or Usage()) if index == 0 else Usage(),
             index=index,
         )
+
+
+_Told = tuple[tuple[int, ...], tuple[float, ...] | None, tuple[tuple[tuple[int, float], ...], ...] | None]
+_NOTHING: _Told = ((), None, None)
+
+
+def _told_of_tokens(request: Request, choice: _Choice) -> _Told:
+    """(ids, log-probabilities, alternatives) of an answer's tokens, as far as they were asked for and told."""
+    if any(choice.texts) and not choice.tokens:
+        raise EngineError(
+            f"request {request.id!r}: the endpoint told no log-probabilities; leave `logprobs` out, or use a server that offers them"
+        )
+    try:
+        ids = [_token_id(token) for token in choice.tokens]
+        return (
+            tuple(id for id in ids if id is not None) if None not in ids else (),
+            tuple(float(token["logprob"]) for token in choice.tokens),
+            _alternatives(request, choice.tokens) if request.top_logprobs else None,
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BrokenAnswerError(f"no log-probabilities ({type(error).__name__}: {error})") from None
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -231,12 +250,12 @@ def _beginning(data: bytes) -> str:
 
 def _usage(value: Any) -> Usage | None:
     """None when a server does not tell; a count that is none would make every sum wrong."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
-    counts = [value.get("prompt_tokens"), value.get("completion_tokens", 0)]
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
+    read, written = value.get("prompt_tokens"), value.get("completion_tokens", 0)
+    if not (isinstance(read, int) and isinstance(written, int) and read >= 0 and written >= 0):
         return None
-    return Usage(*counts)
+    return Usage(read, written)
 
 
 def _token_id(token: Mapping[str, Any]) -> int | None:
