@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import normalizers
+from transformers import T5Tokenizer
 
 from heedful.errors import InputError, ModelError, TemplateMismatchError
 from heedful.models import LoadedModel, load, save_checkpoint
-from heedful.models.scratch import CHATML, byte_tokenizer
+from heedful.models.scratch import CHATML, byte_tokenizer, tiny_t5
 from heedful.records import Message
-from heedful.render import Renderer, renderer_for
+from heedful.render import Pair, PairRenderer, Renderer, renderer_for
 
 USER, ANSWER = Message("user", "Hi"), Message("assistant", "Yo")
 CONVERSATIONS = [
@@ -210,3 +212,106 @@ def test_a_tampered_template_is_refused(tiny_model: Any, tmp_path: Any) -> None:
     template.write_text(template.read_text().replace("assistant", "helper"))
     with pytest.raises(TemplateMismatchError, match="trained with"):
         renderer_for(load(tmp_path))
+
+
+# -- prompt and answer apart: encoder-decoders ---------------------------------------------------------------------
+
+
+def unigram_tokenizer() -> Any:
+    """As the T5 family has them: no white space but between words, ids 0 to 2 for padding, end and unknown."""
+    words = ["▁Instruction", "▁Response", "▁translate", "▁Hello", "▁Paris", "▁"]
+    letters = sorted(
+        {*"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.,!?<>＜＞/_|-'“”你好京北输出指令"}
+    )
+    scores = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *[(word, -2.0) for word in words]]
+    scores += [(letter, -6.0) for letter in letters] + [(f"<extra_id_{number}>", 0.0) for number in range(99, -1, -1)]
+    return T5Tokenizer(vocab=scores)
+
+
+@pytest.mark.parametrize("make", [lambda: byte_tokenizer(chat_template=None), unigram_tokenizer])
+def test_an_encoder_reads_the_question_as_it_is_and_the_decoder_writes_the_answer(make: Any) -> None:
+    tokenizer = make()
+    renderer = PairRenderer(tokenizer)
+    end = tokenizer.eos_token_id
+    # T5's own examples: a bare text, ended by the end of text; so is the answer.
+    question, answer = "translate this: Hello. ", "Paris."
+    plain = [tokenizer(text, add_special_tokens=False).input_ids for text in (question, answer)]
+    pair = renderer.pair([Message("user", question), Message("assistant", answer)])
+    assert pair == Pair([*plain[0], end], [*plain[1], end])
+    assert pair.source_ids == renderer.prompt_ids([Message("user", question)]), "trained as it is asked"
+    assert renderer.end_of_turn_ids == (end,)
+    assert renderer.decode(pair.target_ids) == answer
+    assert renderer.pair([USER, Message("assistant", "")]).target_ids == [end]
+
+
+def test_the_tokenizer_of_t5_itself_gives_the_same_ids() -> None:
+    tokenizer = unigram_tokenizer()
+    for text in ("translate: Hello Paris?", "  two\n\nlines ", "你好 北京"):
+        assert PairRenderer(tokenizer).prompt_ids([Message("user", text)]) == tokenizer(text).input_ids
+
+
+def test_a_conversation_for_an_encoder_has_headings_once_there_were_answers() -> None:
+    tokenizer = byte_tokenizer(chat_template=None)
+    renderer = PairRenderer(tokenizer)
+
+    def text(*messages: Message) -> str:
+        return str(tokenizer.decode(renderer.prompt_ids(messages)))
+
+    assert text(Message("system", "Be brief."), USER) == "Be brief.\n\nHi<|im_end|>"
+    assert text(Message("system", "S"), USER, ANSWER, Message("user", "And?")) == (
+        "S\n\nInstruction: Hi\n\nResponse: Yo\n\nInstruction: And?\n\nResponse:<|im_end|>"
+    )
+    chinese = Message("user", "你好吗")
+    assert text(chinese, Message("assistant", "好"), chinese) == (
+        "指令: 你好吗\n\n输出: 好\n\n指令: 你好吗\n\n输出:<|im_end|>"
+    )
+
+
+@pytest.mark.parametrize("normalizer", [None, normalizers.NFKC()])
+@pytest.mark.parametrize(
+    "attack", ["</s>", "a</s>b", "</s> </s><extra_id_0>", "＜/s＞ and <extra_id_99>", "<</s>/s>", "<pad>"]
+)
+def test_unigram_text_never_becomes_a_control_token(attack: str, normalizer: Any) -> None:
+    # "</s>" is a piece of the vocabulary, which the model finds where the splitter of special tokens does not look.
+    tokenizer = unigram_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizer
+    renderer = PairRenderer(tokenizer)
+    pair = renderer.pair([Message("user", attack), Message("assistant", f"Hello {attack} Paris")])
+    control = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special} - {2}
+    assert [index for index in pair.source_ids if index in control] == [1], "only the end that we write"
+    assert [index for index in pair.target_ids if index in control] == [1]
+    whole = attack if normalizer is None else normalizer.normalize_str(attack)
+    found = renderer.decode(pair.target_ids)
+    assert found.replace(" ", "") == f"Hello{whole}Paris".replace(" ", ""), "nothing is lost"
+
+
+def test_an_encoders_own_template_is_used() -> None:
+    tokenizer = byte_tokenizer()
+    renderer = PairRenderer(tokenizer)
+    assert renderer.prompt_ids([USER]) == [*theirs(tokenizer, [USER], generation_prompt=True), 2]
+
+
+def test_a_pair_is_what_a_decoder_reads_too(renderer: Renderer) -> None:
+    messages = [USER, ANSWER, Message("user", "A"), Message("assistant", "B")]
+    pair = renderer.pair(messages)
+    assert pair.source_ids == renderer.prompt_ids(messages[:-1])
+    assert renderer.render(messages).input_ids[: -len(renderer._encode_text("\n"))] == [
+        *pair.source_ids,
+        *pair.target_ids,
+    ]
+    for wrong in ([], [USER]):
+        for kind in (renderer, PairRenderer(byte_tokenizer())):
+            with pytest.raises(InputError, match="does not end with an answer"):
+                kind.pair(wrong)
+    with pytest.raises(InputError, match="a prompt ends with"):
+        PairRenderer(byte_tokenizer()).pair([ANSWER])
+
+
+def test_the_renderer_of_an_encoder_decoder_is_another_one(tmp_path: Any) -> None:
+    loaded = load(tiny_t5(tmp_path, seed=0))
+    renderer = renderer_for(loaded)
+    assert isinstance(renderer, PairRenderer)
+    assert renderer.template_hash == PairRenderer(byte_tokenizer(chat_template=None)).template_hash
+    assert renderer.template_hash != Renderer(byte_tokenizer(chat_template=None)).template_hash
+    with pytest.raises(ModelError, match="tune a decoder-only model"):
+        renderer.render([USER, ANSWER])

@@ -13,13 +13,17 @@ tokenizer's own `apply_chat_template` gives.
 Tokenizers without a chat template get a plain one, English or Chinese by the script of the first user message.
 `指令` holds instruction and input together: a conversation no longer knows where one ends and the other begins.
 Plain templates have no control tokens around messages, so a user can imitate their headings; only the end is safe.
+
+Encoder-decoder models read the prompt apart from the answer. Without a template of their own they get a single question as
+it is, for so the T5 family was trained.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jinja2.exceptions import TemplateError
@@ -47,6 +51,21 @@ PLAIN_TEMPLATES = {
     "chinese": _PLAIN.format(instruction="指令:", answer="输出:"),
 }
 """For tokenizers without a template of their own; chosen by name, or by the first user message."""
+# With headings only where there were answers before: else nobody would know whose words are whose.
+_TEXT = (
+    "{{% set answers = messages | selectattr('role', 'equalto', 'assistant') | list %}}"
+    "{{% for message in messages %}}"
+    "{{% if message['role'] == 'assistant' %}}{{{{ '{answer} ' }}}}"
+    "{{% elif answers and message['role'] == 'user' %}}{{{{ '{instruction} ' }}}}{{% endif %}}"
+    "{{{{ message['content'] }}}}{{% if not loop.last %}}{{{{ '\n\n' }}}}{{% endif %}}"
+    "{{% endfor %}}"
+    "{{% if answers and add_generation_prompt %}}{{{{ '\n\n{answer}' }}}}{{% endif %}}"
+)
+TEXT_TEMPLATES = {
+    "plain": _TEXT.format(instruction="Instruction:", answer="Response:"),
+    "chinese": _TEXT.format(instruction="指令:", answer="输出:"),
+}
+"""The same for encoder-decoder models."""
 
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # Encoded once to see how a tokenizer treats text; part of the template hash.
@@ -65,6 +84,16 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and its answer, each by itself."""
+
+    source_ids: list[int]
+    """What is read: the prompt."""
+    target_ids: list[int]
+    """What is written: the last answer and its end of turn."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """A stretch of rendered text: the template's own structure, or the content of message number `content`."""
 
@@ -74,7 +103,7 @@ class _Piece:
 
 def renderer_for(loaded: LoadedModel) -> Renderer:
     """The renderer of a loaded model; raises TemplateMismatchError when it is not the one it was trained with."""
-    renderer = Renderer(loaded.tokenizer)
+    renderer = (PairRenderer if loaded.is_encoder_decoder else Renderer)(loaded.tokenizer)
     info = loaded.info
     if info is not None and info.template_hash != renderer.template_hash:
         raise TemplateMismatchError(
@@ -88,18 +117,22 @@ def renderer_for(loaded: LoadedModel) -> Renderer:
 class Renderer:
     """Turns conversations into ids with one tokenizer and one template. Holds no state between calls."""
 
+    _plain = PLAIN_TEMPLATES
+
     def __init__(self, tokenizer: Any, template: str | None = None) -> None:
         """`template`: a name of `PLAIN_TEMPLATES`, Jinja text, or None for the tokenizer's own (else a plain one)."""
         if getattr(tokenizer, "backend_tokenizer", None) is None:
             raise ModelError(f"{type(tokenizer).__name__} is not a fast tokenizer; a tokenizer.json is needed")
         self._tokenizer = tokenizer
-        self._templates = _templates(tokenizer, template)
+        self._templates = _templates(tokenizer, template, self._plain)
         # Our own copy of the tokenizer reads special-token text as the characters it is.
         self._encoder = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._encoder.encode_special_tokens = True
         self._encoder.no_truncation()
         self._encoder.no_padding()
         self._special = {token.content: (index, token) for index, token in _special_tokens(tokenizer).items()}
+        # An unknown character becomes an unknown token: that one has no meaning to abuse.
+        self._control = {index for index, _ in self._special.values()} - {tokenizer.unk_token_id}
         longest_first = sorted(self._special, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self.end_of_turn_ids: tuple[int, ...] = self._find_end_of_turn()
@@ -109,8 +142,7 @@ class Renderer:
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """The ids after which an answer begins: `messages` and the head of the assistant's turn."""
-        if not messages or messages[-1].role == "assistant":
-            raise InputError("a prompt ends with a message to answer; this one is empty or ends with an answer")
+        _check_asks(messages)
         return self._encode_spans(messages, generation_prompt=True).input_ids
 
     def render(self, messages: Sequence[Message]) -> Rendered:
@@ -130,6 +162,14 @@ class Renderer:
                     "use one-turn conversations, or another template"
                 )
         return rendered
+
+    def pair(self, messages: Sequence[Message]) -> Pair:
+        """The last answer, and the prompt that asks for it. What follows its end of turn is left out."""
+        _check_answers(messages)
+        rendered = self.render(messages)
+        num_prompt = len(self.prompt_ids(messages[:-1]))
+        end = max(place for place, trained in enumerate(rendered.loss_mask) if trained) + 1
+        return Pair(rendered.input_ids[:num_prompt], rendered.input_ids[num_prompt:end])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, control tokens left out, spaces as they are."""
@@ -229,7 +269,20 @@ class Renderer:
         return re.split(f"({self._special_pattern.pattern})", text)
 
     def _encode_text(self, text: str) -> list[int]:
-        return list(self._encoder.encode(text, add_special_tokens=False).ids) if text else []
+        if not text:
+            return []
+        encoding = self._encoder.encode(text, add_special_tokens=False)
+        if self._control.isdisjoint(encoding.ids):
+            return list(encoding.ids)
+        # Unigram models hold "</s>" as a piece like any other, and may find it in "＜/s＞" too: such text is cut in two.
+        cuts = [
+            start + 1
+            for index, (start, _) in zip(encoding.ids, encoding.offsets, strict=True)
+            if index in self._control
+        ]
+        parts = [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
+        ids = [index for part in parts for index in self._encoder.encode(part, add_special_tokens=False).ids]
+        return [index for index in ids if index not in self._control]
 
     # -- what is known once per tokenizer ------------------------------------------------------------------------
 
@@ -246,17 +299,20 @@ class Renderer:
 
     def _check_against_tokenizer(self) -> None:
         messages = [Message("user", _PROBES[0]), Message("assistant", _PROBES[1]), Message("user", "Thanks.")]
-        theirs = self._tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
-            chat_template=self._template_for(messages),
-            add_generation_prompt=True,
-            return_dict=False,
-        )
-        if list(theirs) != self.prompt_ids(messages):
+        if self._prompt_ids_of_tokenizer(messages) != self.prompt_ids(messages):
             raise ModelError(
                 f"{type(self._tokenizer).__name__} reads text beside special tokens in a way that Heedful does not know; "
                 "training would not match use. Another tokenizer or template is needed"
             )
+
+    def _prompt_ids_of_tokenizer(self, messages: Sequence[Message]) -> list[int]:
+        rows = [{"role": m.role, "content": m.content} for m in messages]
+        template = self._template_for(messages)
+        return list(
+            self._tokenizer.apply_chat_template(
+                rows, chat_template=template, add_generation_prompt=True, return_dict=False
+            )
+        )
 
     def _hash(self) -> str:
         tokens = sorted([index, text, token.lstrip, token.rstrip] for text, (index, token) in self._special.items())
@@ -264,12 +320,57 @@ class Renderer:
         return digest([RENDER_VERSION, self._templates, tokens, list(self.end_of_turn_ids), treatment])
 
 
-def _templates(tokenizer: Any, template: str | None) -> list[str]:
+class PairRenderer(Renderer):
+    """For encoder-decoder models: prompt and answer are texts of their own, each ended by the end of text."""
+
+    _plain = TEXT_TEMPLATES
+
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What the encoder reads, in training and in use."""
+        _check_asks(messages)
+        return [*self._encode(self._pieces(messages, generation_prompt=True)), *self.end_of_turn_ids]
+
+    def pair(self, messages: Sequence[Message]) -> Pair:
+        """What the encoder reads, and what the decoder writes after its start token."""
+        _check_answers(messages)
+        return Pair(self.prompt_ids(messages[:-1]), [*self._encode_text(messages[-1].content), *self.end_of_turn_ids])
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """Refused: no text holds both, so there is nothing that a loss mask could stand beside."""
+        raise ModelError(
+            "an encoder-decoder model reads prompts and writes answers apart, which tuning does not know yet; "
+            "tune a decoder-only model"
+        )
+
+    def _find_end_of_turn(self) -> tuple[int, ...]:
+        eos = self._tokenizer.eos_token_id
+        if eos is None:
+            raise ModelError("the tokenizer has no end-of-text token: nothing can end an answer")
+        return (eos,)
+
+    def _prompt_ids_of_tokenizer(self, messages: Sequence[Message]) -> list[int]:
+        return [*super()._prompt_ids_of_tokenizer(messages), *self.end_of_turn_ids]
+
+    def _hash(self) -> str:
+        return digest(["pair", super()._hash()])
+
+
+def _check_asks(prompt: Sequence[Message]) -> None:
+    if not prompt or prompt[-1].role == "assistant":
+        raise InputError("a prompt ends with a message to answer; this one is empty or ends with an answer")
+
+
+def _check_answers(messages: Sequence[Message]) -> None:
+    if not messages or messages[-1].role != "assistant":
+        raise InputError("a question and its answer are wanted; this conversation does not end with an answer")
+
+
+def _templates(tokenizer: Any, template: str | None, plain: Mapping[str, str]) -> list[str]:
     """One template, or the plain ones with the Chinese one last."""
     chosen = template or tokenizer.chat_template
     if isinstance(chosen, dict):
         raise ModelError(f"the tokenizer has several chat templates ({', '.join(chosen)}); give the text of one")
-    if chosen and chosen not in PLAIN_TEMPLATES:
+    if chosen and chosen not in plain:
         return [chosen]
     if tokenizer.eos_token_id is None:
         raise ModelError(
@@ -277,8 +378,8 @@ def _templates(tokenizer: Any, template: str | None) -> list[str]:
         )
     # Base models expect the token with which their tokenizer begins every text.
     begin = "{{ bos_token }}" if tokenizer("a").input_ids[0] == tokenizer.bos_token_id else ""
-    names = [chosen] if chosen else list(PLAIN_TEMPLATES)
-    return [begin + PLAIN_TEMPLATES[name] for name in names]
+    names = [chosen] if chosen else list(plain)
+    return [begin + plain[name] for name in names]
 
 
 def _special_tokens(tokenizer: Any) -> dict[int, Any]:

@@ -63,6 +63,8 @@ def test_the_tour_runs(tmp_path: Path) -> None:
         for number in range(12)
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    asked = [{"prompt": "Name a kind of tea."}, {"instruction": "说出一种茶。", "id": "tea"}]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
     cache = os.environ.get("HEEDFUL_CACHE", str(Path.home() / ".cache" / "heedful"))
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "HEEDFUL_CACHE": cache}
     row_id = ""
@@ -95,6 +97,8 @@ def test_the_tour_runs(tmp_path: Path) -> None:
                 cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
             )  # fmt: skip
             row_id = json.loads(shown.stdout)["rows"][0]["id"]
+    answered = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in answered] == ["prompts.jsonl:1", "tea"]
     # What was corrected in the chat came out of the store and back in as data.
     (corrected,) = read_examples(tmp_path / "corrections.parquet")
     assert corrected.answer == "A drink made from leaves."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import PeftConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
 from heedful.errors import EngineError, ModelError
 from heedful.generate.engine import Request, Sampling, generate
@@ -16,6 +18,7 @@ from heedful.generate.local import LocalEngine
 from heedful.generate.local.paged import PagedRunner
 from heedful.generate.local.rows import Row
 from heedful.models import LoadedModel, add_lora, load, save_checkpoint
+from heedful.models._libraries import without_future_warnings
 from heedful.models.scratch import tiny_llama
 from heedful.records import Message
 from heedful.render import renderer_for
@@ -43,6 +46,40 @@ def folders(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path) -> LoadedModel:
     return load(tiny_model)
+
+
+# Fewer than a block of keys and values, and more than one.
+VIRTUAL = {
+    "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5),
+    "long prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=37),
+    "prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=7),
+    "long prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=40),
+}
+
+
+def wrapped(loaded: LoadedModel, config: PeftConfig) -> PeftModel:
+    with without_future_warnings():
+        return get_peft_model(loaded.model, config)
+
+
+@pytest.fixture(scope="module")
+def virtual(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Adapters that bring virtual tokens, as peft saves them."""
+    folders = {name: tmp_path_factory.mktemp("virtual") / name for name in VIRTUAL}
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        for name, config in VIRTUAL.items():
+            wrapped(load(tiny_model), config).save_pretrained(folders[name])
+    return folders
+
+
+def greedy(model: Any, prompt: list[int], num_tokens: int, ends: tuple[int, ...]) -> tuple[int, ...]:
+    """By peft's own code, everything computed anew for each token."""
+    answer: list[int] = []
+    with torch.inference_mode():
+        while len(answer) < num_tokens and not (answer and answer[-1] in ends):
+            answer.append(int(model(input_ids=torch.tensor([prompt + answer])).logits[0, -1].argmax()))
+    return tuple(answer)
 
 
 def ask(text: str, adapter: str | None, **sampling: Any) -> Request:
@@ -94,6 +131,52 @@ def test_memory_for_one_at_a_time_changes_nothing(
     assert 0 < max(held) <= largest < total
 
 
+def test_virtual_tokens_as_peft_reads_them(
+    tiny_model: Path, loaded: LoadedModel, folders: dict[str, Path], virtual: dict[str, Path]
+) -> None:
+    names = (None, *VIRTUAL, "polite")
+    requests = [replace(request, adapter=name) for request in REQUESTS[::4] for name in names]
+    with LocalEngine(loaded, adapters={**folders, **virtual}, max_length=512) as engine:
+        answers = list(generate(engine, requests))
+        ends = engine._renderer.end_of_turn_ids
+        prompts = [engine.check(request) for request in requests]
+        again = list(generate(engine, requests))
+        assert engine.num_tokens_kept == 0
+        beams = engine.submit(ask("hello", "prefix", num_beams=3)).result()
+        assert ids(beams) != ids(engine.submit(ask("hello", None, num_beams=3)).result())
+    assert ids(answers) == ids(again), "the second time the beginnings are there already"
+    for name in VIRTUAL:
+        with without_future_warnings():
+            model = PeftModel.from_pretrained(load(tiny_model).model, virtual[name]).eval()
+        for request, prompt, answer in zip(requests, prompts, answers, strict=True):
+            if request.adapter == name:
+                assert answer.token_ids == greedy(model, prompt, request.sampling.max_tokens, ends)
+                assert answer.usage.prompt_tokens == len(prompt), "virtual tokens cost nothing"
+    firsts = ids(answers)[: len(names)]
+    assert len(set(firsts)) == len(names), "equal prompts, different adapters: different answers"
+    with LocalEngine(loaded, adapters=virtual, precision="int8", max_length=512) as engine:
+        mixed = ids(generate(engine, [one for one in requests if one.adapter != "polite"]))
+        assert mixed == [ids(engine.submit(one).result())[0] for one in requests if one.adapter != "polite"]
+
+
+def test_virtual_tokens_leave_the_length_as_it_is(loaded: LoadedModel, virtual: dict[str, Path]) -> None:
+    with LocalEngine(loaded, adapters=virtual, max_length=64) as engine:
+        request = Request(
+            "r", prompt_ids=(5,) * 40, adapter="long prefix", sampling=Sampling(max_tokens=100, min_tokens=24)
+        )
+        (answer,) = engine.submit(request).result()
+        assert (len(answer.token_ids), answer.finish_reason) == (24, "length")
+
+
+def test_an_adapter_of_another_model(tmp_path: Path, loaded: LoadedModel) -> None:
+    tiny_llama(tmp_path / "wide", seed=1, hidden_size=128)
+    for name, config in {name: VIRTUAL[name] for name in ("prefix", "prompt")}.items():
+        fresh = type(config)(task_type="CAUSAL_LM", num_virtual_tokens=config.num_virtual_tokens)
+        wrapped(load(tmp_path / "wide"), fresh).save_pretrained(tmp_path / name)
+        with pytest.raises(ModelError, match="made for another model"):
+            LocalEngine(loaded, adapters={name: tmp_path / name})
+
+
 def test_cancelling_gives_an_adapter_back(loaded: LoadedModel, folders: dict[str, Path]) -> None:
     with LocalEngine(loaded, adapters=folders) as engine:
         expected = ids(engine.submit(ask("b", "brief")).result())
@@ -128,7 +211,10 @@ def test_what_cannot_be_chosen_is_told(
     wide = tiny_llama(tmp_path / "wide", seed=1, hidden_size=128)
     with pytest.raises(ModelError, match="trained on another base"):
         LocalEngine(load(wide), adapters=folders)
-    for key, value, words in (("peft_type", "IA3", "only plain LoRA"), ("use_dora", True, "use_dora")):
+    for key, value, words in (
+        ("peft_type", "IA3", "is an adapter of the kind IA3; these can be chosen"),
+        ("use_dora", True, "use_dora"),
+    ):
         changed = tmp_path / key
         changed.mkdir()
         for path in folders["polite"].iterdir():

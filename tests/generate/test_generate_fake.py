@@ -51,6 +51,11 @@ def test_scores_are_frequencies_of_the_prompts_bytes() -> None:
     assert (result.num_tokens, result.num_bytes) == (3, 2)
 
 
+def test_ids_mean_nothing_to_it() -> None:
+    with pytest.raises(InputError, match="the fake engine cannot score prompt_ids"):
+        list(FakeEngine().score([ScoreRequest("s", prompt_ids=(1, 2), continuation_ids=(3,))]))
+
+
 def test_a_closed_engine_answers_nothing() -> None:
     with FakeEngine() as engine:
         engine.submit(HELLO)

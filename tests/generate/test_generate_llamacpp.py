@@ -255,6 +255,11 @@ def test_cancelling_makes_room_for_the_next(engine: LlamaCppEngine) -> None:
     assert engine.num_in_flight == 0
 
 
+def test_it_scores_answers_to_messages_only(engine: LlamaCppEngine) -> None:
+    with pytest.raises(InputError, match=r"llama\.cpp cannot score prompt_ids"):
+        list(engine.score([ScoreRequest("s", prompt_ids=(1, 2), continuation_ids=(3,))]))
+
+
 def test_several_threads_wait_and_score_at_once(engine: LlamaCppEngine) -> None:
     requests = [ask(text, name=f"{text}{number}") for number in range(2) for text in PROMPTS]
     items = [ScoreRequest(text, (Message("user", text),), "fine") for text in PROMPTS]

@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, Gemma2Config, MistralConfig, Qwen
 from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate.engine import Request, Sampling, ScoreRequest, generate
 from heedful.generate.local import LocalEngine
-from heedful.generate.local import batch as batch_module
 from heedful.generate.local import padded as padded_module
+from heedful.generate.local import reading as reading_module
 from heedful.generate.local.kernels.model import KernelModel
 from heedful.models import LoadedModel, load
 from heedful.records import Generation, Message, RequirementSpec
@@ -354,7 +354,7 @@ def test_prompts_read_in_groups_are_read_the_same(
     requests = [ask(text, max_tokens=6 + 5 * number) for number, text in enumerate(PROMPTS)]
     expected = list(generate(LocalEngine(loaded, max_batch=1), requests))
     monkeypatch.setenv("HEEDFUL_KERNELS", "0")
-    monkeypatch.setattr(batch_module, "TOKENS_PER_PASS", tokens_per_pass)
+    monkeypatch.setattr(reading_module, "TOKENS_PER_PASS", tokens_per_pass)
     assert list(generate(LocalEngine(loaded), requests)) == expected
 
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    BertForMaskedLM,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    T5EncoderModel,
+    ViTConfig,
+    ViTModel,
+)
 
 from heedful.errors import ModelError, SettingsError
 from heedful.models import LoadedModel, convert, identity_of, load
-from heedful.models.scratch import byte_tokenizer, tiny_llama
+from heedful.models.scratch import byte_tokenizer, tiny_gpt2, tiny_llama, tiny_t5
 from heedful.project import Silent
 
 
@@ -29,6 +42,66 @@ def test_a_loaded_model_is_ready_for_use(tiny_model: Path) -> None:
     assert loaded.identity == identity_of(tiny_model)
     assert loaded.info is None
     assert load(tiny_model, dtype="bfloat16").model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("feed_forward", "tied"), [("relu", True), ("gated-gelu", False), ("relu", False)])
+def test_t5_models_are_encoder_decoders(tmp_path: Path, feed_forward: str, tied: bool) -> None:
+    loaded = load(tiny_t5(tmp_path, seed=0, feed_forward=feed_forward, tied=tied))
+    assert loaded.is_encoder_decoder
+    assert type(loaded.model).__name__ == "T5ForConditionalGeneration"
+    assert (loaded.model.lm_head.weight is loaded.model.shared.weight) is tied
+    # 1.0 scales what it ties; 1.1 has a head of its own, and does not.
+    assert loaded.model.config.scale_decoder_outputs is tied
+    assert loaded.identity == identity_of(tiny_t5(tmp_path / "again", seed=0, feed_forward=feed_forward, tied=tied))
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        load(tmp_path)
+
+
+def test_other_models_are_not(tiny_model: Path, tmp_path: Path) -> None:
+    assert not load(tiny_model).is_encoder_decoder
+    assert not load(tiny_gpt2(tmp_path, seed=0)).is_encoder_decoder
+
+
+_SMALL = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+_BART = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: BertForMaskedLM(BertConfig(vocab_size=30, **_SMALL)),
+            "bert model, an encoder: it reads text and cannot",
+        ),
+        (lambda: ViTModel(ViTConfig(image_size=16, patch_size=8, **_SMALL)), "vit model, no language model"),
+        (
+            lambda: BartForConditionalGeneration(
+                BartConfig(vocab_size=30, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, **_BART)
+            ),
+            "of the kind 'bart'; of those Heedful runs the T5 family",
+        ),
+        (
+            lambda: LlamaForSequenceClassification(LlamaConfig(vocab_size=30, pad_token_id=0, **_SMALL)),
+            "lacks weights that a LlamaForCausalLM needs, lm_head.weight",
+        ),
+    ],
+    ids=["encoder", "pictures", "another encoder-decoder", "classifier"],
+)
+def test_models_that_cannot_answer_are_refused(tmp_path: Path, make: Callable[[], Any], words: str) -> None:
+    make().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=words):
+        load(tmp_path)
+
+
+def test_half_a_t5_is_refused(tmp_path: Path) -> None:
+    tiny_t5(tmp_path / "whole", seed=0)
+    T5EncoderModel.from_pretrained(tmp_path / "whole").save_pretrained(tmp_path / "half")
+    with pytest.raises(ModelError, match="t5"):
+        load(tmp_path / "half")
+    shutil.copy(tmp_path / "whole" / "config.json", tmp_path / "half" / "config.json")
+    with pytest.raises(ModelError, match=r"lacks weights that a T5ForConditionalGeneration needs, decoder\."):
+        load(tmp_path / "half")
 
 
 def test_any_text_round_trips_through_the_tiny_tokenizer() -> None:

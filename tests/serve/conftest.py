@@ -11,8 +11,8 @@ from heedful.feedback.store import Store
 from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
-from heedful.serve.loading import Encoder
 from heedful.serve.state import ServedModel, State
+from heedful.serve.vocabulary import Vocabulary
 from live_server import LiveServer, live_server
 
 
@@ -21,7 +21,7 @@ def tiny_served(tiny_model: Path) -> Iterator[ServedModel]:
     """The tiny model as a server offers it. Greedy, it writes 2,000 tokens without an end."""
     loaded = load(tiny_model)
     with LocalEngine(loaded) as engine:
-        yield ServedModel("tiny", engine, "tuned", Encoder(loaded))
+        yield ServedModel("tiny", engine, "tuned", Vocabulary(loaded.tokenizer.backend_tokenizer))
 
 
 @pytest.fixture(scope="session")

@@ -137,8 +137,8 @@ def test_completion_continues_plain_text(live: LiveServer) -> None:
     body = {"model": "tiny", "prompt": "Once upon", "temperature": 0}
     answer = live.client.post("/v1/completions", json=body).json()
     served = live.state.models["tiny"]
-    assert served.encode is not None
-    request = Request("x", prompt_ids=tuple(served.encode("Once upon")), sampling=Sampling(max_tokens=16))
+    assert served.vocabulary is not None
+    request = Request("x", prompt_ids=tuple(served.vocabulary.encode("Once upon")), sampling=Sampling(max_tokens=16))
     (expected,) = generate(served.engine, [request])
     assert answer["choices"] == [{"index": 0, "text": expected.text, "finish_reason": "length", "logprobs": None}]
     # Bytes, but "on" is one token: O-n-c-e-space-u-p-o-n is "Once", " ", "u", "p", "on".
@@ -178,7 +178,9 @@ def test_unknown_model(live: LiveServer) -> None:
     [
         ({"tempreature": 1}, "tempreature", "did you mean 'temperature'?"),
         ({"tools": []}, "tools", "not supported"),
-        ({"logprobs": True}, "logprobs", "false"),
+        ({"logprobs": 1}, "logprobs", "valid boolean"),
+        ({"top_logprobs": 2}, "top_logprobs", "set logprobs to true"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs", "less than or equal to 20"),
         ({"frequency_penalty": 2.5}, "frequency_penalty", "less than or equal to 2"),
         ({"logit_bias": {"cat": 1}}, "logit_bias.cat", "pattern"),
         ({"logit_bias": {"5": 101}}, "logit_bias.5", "less than or equal to 100"),

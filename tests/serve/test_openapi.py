@@ -19,9 +19,9 @@ from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
 from heedful.serve.app import create_app
-from heedful.serve.loading import Encoder
 from heedful.serve.pages.ui import ui_router
 from heedful.serve.state import ServedModel, State
+from heedful.serve.vocabulary import Vocabulary
 from live_server import LiveServer, live_server
 
 
@@ -65,7 +65,14 @@ def rightly_refused(body: Any) -> bool:
     longest = min(body.get(name) or 16 for name in ("max_tokens", "max_completion_tokens"))
     at_least = body.get("min_tokens")
     too_long = isinstance(at_least, int | float) and isinstance(longest, int | float) and at_least > longest
-    return answered or unknown or too_long or len(json.dumps([messages, body.get("prompt")], default=str)) > 150
+    # Log-probabilities of alternatives beside none; the best of fewer than are wanted, of equal ones, or of a stream.
+    unequal = bool(body.get("top_logprobs") and not body.get("logprobs"))
+    samples, wanted = body.get("best_of") or 0, body.get("n") or 1
+    unequal |= 0 < samples < wanted
+    unequal |= samples > wanted and bool(body.get("stream") or body.get("temperature") == 0 or body.get("top_k") == 1)
+    return (
+        answered or unknown or too_long or unequal or len(json.dumps([messages, body.get("prompt")], default=str)) > 150
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +81,8 @@ def small(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     loaded = load(tiny_model)
     store = Store(f"sqlite:///{tmp_path_factory.mktemp('small') / 'feedback.sqlite'}")
     with LocalEngine(loaded, max_length=120) as engine:
-        state = State([ServedModel("tiny", engine, "tuned", Encoder(loaded))], store, title="t")
+        vocabulary = Vocabulary(loaded.tokenizer.backend_tokenizer)
+        state = State([ServedModel("tiny", engine, "tuned", vocabulary)], store, title="t")
         with live_server(state) as live:
             yield live
         answers = [line.split()[2] for line in live.log if line.startswith("POST")]

@@ -67,7 +67,7 @@ def test_an_endpoint_can_be_served_too(live: LiveServer) -> None:
     )
     served.engine.close()
     assert [answer.text for answer in over_there] == [answer.text for answer in with_us]
-    assert served.encode is None
+    assert served.vocabulary is None
 
 
 def test_what_counts_as_loopback() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,7 +108,9 @@ def test_acknowledged_feedback_survives_kill_9_and_ctrl_c_ends_cleanly(project: 
 def test_sigterm_ends_a_server_beyond_loopback_in_an_untuned_project(untuned: str, tiny_model: Path) -> None:
     with server_process(Path(untuned), "--model", str(tiny_model), "--host", "0.0.0.0") as server:
         # The model's folder stays on this machine: its id is the last part of the name.
-        assert server.told["models"] == [{"id": tiny_model.name, "kind": "other"}]
+        (told,) = server.told["models"]
+        assert (told["id"], told["kind"]) == (tiny_model.name, "other")
+        assert told["engine"] == "the local engine (float32, transformers)"
         assert httpx.get(f"{server.url}/health", headers={"Host": "any.name"}).status_code == 200
         code, errors = end_while_answering(server, Path(untuned), tiny_model.name, signal.SIGTERM)
     assert code == 0
@@ -191,6 +195,23 @@ def test_a_key_that_no_header_carries(
     said = refused(capsys, "--project", untuned, "--model", str(tiny_model))
     assert "HEEDFUL_API_KEY" in said
     assert "geheimer" not in said
+
+
+@pytest.mark.slow
+def test_people_are_told_which_engine_answers(untuned: str, tiny_model: Path) -> None:
+    far = "http://127.0.0.1:9/v1#far"
+    command = ["serve", "--project", untuned, "--model", str(tiny_model), "--model", far, "--port", "0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "heedful", *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(signal.SIGTERM)
+    # transformers' code: HEEDFUL_KERNELS=0 is what these tests run with.
+    assert lines[1:3] == [
+        f"  {tiny_model.name} (other), answered by the local engine (float32, transformers)\n",
+        "  far (other), answered by the endpoint http://127.0.0.1:9/v1 (far, up to 32 requests at a time)\n",
+    ]
 
 
 @pytest.mark.slow

@@ -97,6 +97,8 @@ def generate_file(
     out: str | Path,
     requirements: Requirements = (),
     top_logprobs: int | None = None,
+    best_of: int | None = None,
+    majority: int | None = None,
     skip_bad_rows: bool = False,
     progress: bool = False,
     **sampling: Any,
@@ -104,14 +106,15 @@ def generate_file(
     """Answer every row of files into the .jsonl file `out`, in order; killed, the same call continues.
 
     A row has an instruction (and input), a prompt, or messages. `sampling` are fields of
-    `heedful.generate.engine.Sampling`, as `max_tokens=64`. Returns counts; `skip_bad_rows` leaves out what cannot be
-    answered, instead of raising InputError.
+    `heedful.generate.engine.Sampling`, as `max_tokens=64`. `best_of` answers are sampled to keep the likeliest, `majority`
+    answers to keep one that says what most of them say; a row then holds the votes. Returns counts; `skip_bad_rows` leaves
+    out what cannot be answered, instead of raising InputError.
     """
     from heedful.api.generators import specs_of
     from heedful.pipeline.asking import Asked, sampling_from
     from heedful.pipeline.generating import generate_file as generate
 
-    asked = Asked(sampling_from(sampling), specs_of(requirements), top_logprobs)
+    asked = Asked(sampling_from(sampling), specs_of(requirements), top_logprobs, best_of, majority)
     with watching(progress) as watcher:
         return generate(
             _several(path), Path(out), asked, model=str(model), watcher=watcher, skip_bad_rows=skip_bad_rows

@@ -12,7 +12,12 @@ from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOpt
 from heedful.errors import InputError
 
 if TYPE_CHECKING:
+    from heedful.generate.several import Agreement
     from heedful.pipeline.asking import Asked
+
+_SHOWN_VOTES = 5
+_LONGEST_VOTE = 40
+"""Characters."""
 
 
 def register(app: typer.Typer) -> None:
@@ -81,6 +86,19 @@ def generate(
             help="Tell each token's log-probability, and the K likeliest tokens beside it (with --json or --out).",
         ),
     ] = None,
+    best_of: Annotated[
+        int | None,
+        typer.Option("--best-of", metavar="N", min=1, help="Sample N answers, and keep the likeliest."),
+    ] = None,
+    majority: Annotated[
+        int | None,
+        typer.Option(
+            "--majority",
+            metavar="N",
+            min=1,
+            help="Sample N answers, and keep one that says in the end what most of them say.",
+        ),
+    ] = None,
     words: Annotated[str | None, typer.Option("--words", metavar="MIN:MAX", help="Required number of words.")] = None,
     must: Annotated[list[str], typer.Option("--must", metavar="WORD", help="Must occur; may be repeated.")] = [],  # noqa: B006
     forbid: Annotated[
@@ -110,6 +128,8 @@ def generate(
         sampling_from(given, sampling),
         requirements_from(words=words, must=must, forbid=forbid, schema=schema),
         logprobs,
+        best_of,
+        majority,
     )
     name = model or _tuned(session, project, overrides)
     if out is None:
@@ -163,18 +183,19 @@ def _tuned(session: Session, folder: Path, overrides: list[str]) -> str:
 
 
 def _answer(session: Session, model: str, instruction: str, input: str, asked: Asked, as_json: bool) -> None:
-    from heedful.pipeline.asking import answer_as_dict, answers_to
+    from heedful.pipeline.asking import answers_to
     from heedful.pipeline.engines import described, new_engine
     from heedful.text import visible
 
     engine = new_engine(model, session.watcher, needs=asked.needs)
     try:
         session.watcher.say(f"answered by {described(engine)}")
-        answers = answers_to(engine, instruction, input, asked)
+        kept = answers_to(engine, instruction, input, asked.of(model))
     finally:
         engine.close()
-    value: Any = [answer_as_dict(answer) for answer in answers]
-    value = value[0] if len(value) == 1 else {"answers": value}
+    answers = kept.answers(asked.requirements)
+    value: Any = kept.answers_as_dicts(asked.requirements)
+    value = {**value[0], **kept.majority_as_dict()} if len(value) == 1 else {"answers": value}
     marks = [f"[{number}] " if len(answers) > 1 else "" for number in range(1, len(answers) + 1)]
     text = "\n\n".join(f"{mark}{answer.text}" for mark, answer in zip(marks, answers, strict=True))
     # What others wrote must not steer a terminal; whoever reads through a pipe gets it as it is.
@@ -182,3 +203,20 @@ def _answer(session: Session, model: str, instruction: str, input: str, asked: A
     for mark, answer in zip(marks, answers, strict=True):
         for line in answer.complaints:
             typer.echo(visible(mark + line), err=True)
+    if kept.agreement is not None and not as_json:
+        typer.echo(visible(_votes(kept.agreement)), err=True)
+
+
+def _votes(agreement: Agreement) -> str:
+    """`5 of 8 answers say 42; others: 41 (2), 7 (1)`."""
+    if not agreement.votes:
+        return f"none of {agreement.num_samples} answers says anything"
+    told = [f"{_shortened(text)} ({count})" for text, count in agreement.votes[1:]]
+    shown = told if len(told) <= _SHOWN_VOTES else [*told[:_SHOWN_VOTES], f"and {len(told) - _SHOWN_VOTES} more"]
+    others = f"; others: {', '.join(shown)}" if shown else ""
+    count = agreement.votes[0][1]
+    return f"{count} of {agreement.num_samples} answers say {_shortened(agreement.answer)}{others}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VOTE else f"{text[:_LONGEST_VOTE]}…"

@@ -49,7 +49,9 @@ def serve(
     opened_project, settings = opened(project, overrides)
 
     def ready(url: str, state: State) -> None:
-        offered = [{"id": model.id, "kind": model.kind} for model in state.models.values()]
+        offered = [
+            {"id": model.id, "kind": model.kind, "engine": described(model.engine)} for model in state.models.values()
+        ]
         names = "\n".join(
             f"  {model.id} ({model.kind}), answered by {described(model.engine)}" for model in state.models.values()
         )

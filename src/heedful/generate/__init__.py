@@ -1,6 +1,6 @@
 """Request -> Generation, ScoreRequest -> ScoreResult. Engines: `local`, `remote`, `fake`, and `cached` around any of them.
 
-Only the protocol is imported here; an engine costs its libraries when its own module is imported.
+Only the protocol and what needs nothing but it are imported here; an engine costs its libraries when its own module is imported.
 """
 
 from heedful.generate.engine import (
@@ -13,5 +13,18 @@ from heedful.generate.engine import (
     ScoreResult,
     generate,
 )
+from heedful.generate.several import Agreement, best_of, majority
 
-__all__ = ["Engine", "Event", "Handle", "Request", "Sampling", "ScoreRequest", "ScoreResult", "generate"]
+__all__ = [
+    "Agreement",
+    "Engine",
+    "Event",
+    "Handle",
+    "Request",
+    "Sampling",
+    "ScoreRequest",
+    "ScoreResult",
+    "best_of",
+    "generate",
+    "majority",
+]

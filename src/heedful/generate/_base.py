@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from heedful.errors import InputError
-from heedful.generate.engine import Request, Sampling
+from heedful.generate.engine import Request, Sampling, ScoreRequest
 
 
 class ClosesItself:
@@ -63,6 +63,25 @@ def check_request(request: Request) -> None:
     for is_wrong, message in problems:
         if is_wrong:
             raise InputError(f"request {request.id!r}: {message}")
+
+
+def check_score_request(item: ScoreRequest) -> None:
+    """Raise InputError for a score request that no engine could compute as asked."""
+    if bool(item.messages) == bool(item.prompt_ids):
+        raise InputError(f"score request {item.id!r}: give either messages or prompt_ids")
+    if bool(item.prompt_ids) != bool(item.continuation_ids) or (item.prompt_ids and item.continuation):
+        raise InputError(
+            f"score request {item.id!r}: prompt_ids go with continuation_ids, at least one of each; messages with continuation"
+        )
+
+
+def refuse_score_ids(item: ScoreRequest, engine: str) -> None:
+    """Raise InputError when `item` gives ids, for an engine that only scores answers to messages."""
+    if item.prompt_ids or item.continuation_ids:
+        raise InputError(
+            f"score request {item.id!r}: {engine} cannot score prompt_ids and continuation_ids; give messages and "
+            "continuation, or use a local engine"
+        )
 
 
 def refuse_unsupported(request: Request, able: Container[str], engine: str) -> None:

@@ -70,6 +70,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """What is told of one chosen token."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens at its place with their log-probabilities, likeliest first, as many as were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A piece of an answer as it comes; the last one of an answer carries its `generation`."""
 
@@ -77,6 +87,9 @@ class Event:
     """Which of the request's `n` answers."""
     text: str
     generation: Generation | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """With the request's `logprobs`: of the tokens since the event before, some of whose text may come later. Engines that do
+    not know them yet, and every last event, leave it empty: `generation` tells of all tokens."""
 
 
 class Handle(Protocol):
@@ -94,14 +107,17 @@ class Handle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """A prompt and a given continuation whose likelihood is wanted.
+    """A prompt and a given continuation whose likelihood is wanted; either `messages` or ids are given.
 
-    The continuation is scored as the assistant's whole answer: its tokens and the end of turn.
+    After `messages` the continuation is scored as the assistant's whole answer: its tokens and the end of turn. Of ids
+    exactly `continuation_ids` are scored, after exactly `prompt_ids`: for text without a template, or with another one.
     """
 
     id: str
-    messages: tuple[Message, ...]
-    continuation: str
+    messages: tuple[Message, ...] = ()
+    continuation: str = ""
+    prompt_ids: tuple[int, ...] = ()
+    continuation_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +126,10 @@ class ScoreResult:
 
     id: str
     logprob: float
-    """Sum over the continuation's tokens, end of turn included."""
+    """Sum over the continuation's tokens; after messages, end of turn included."""
     num_tokens: int
     num_bytes: int
-    """UTF-8 length of the continuation, for comparisons between tokenizers."""
+    """UTF-8 length of the continuation (of ids: of the text that they stand for), for comparisons between tokenizers."""
 
 
 class Engine(Protocol):

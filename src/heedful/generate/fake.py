@@ -13,7 +13,13 @@ from threading import Lock
 from weakref import WeakSet
 
 from heedful.errors import EngineError, InputError
-from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
+from heedful.generate._base import (
+    ClosesItself,
+    check_request,
+    check_score_request,
+    refuse_score_ids,
+    refuse_unsupported,
+)
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
 from heedful.records import FinishReason, Generation, Usage
 
@@ -66,6 +72,8 @@ class FakeEngine(ClosesItself):
     def score(self, items: Iterable[ScoreRequest]) -> Iterator[ScoreResult]:
         """Add-one smoothed frequencies of the prompt's bytes."""
         for item in items:
+            check_score_request(item)
+            refuse_score_ids(item, "the fake engine")
             self.num_scored += 1
             counts = Counter("".join(message.content for message in item.messages).encode("utf-8"))
             total = counts.total() + _NUM_SYMBOLS

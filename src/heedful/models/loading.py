@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from heedful.errors import ModelError, SettingsError
 from heedful.models._libraries import silence, without_future_warnings
@@ -22,6 +23,8 @@ from heedful.project import Silent, Watcher
 from heedful.project.settings import nearest
 
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ENCODER_DECODERS = ("t5", "mt5", "umt5")
+"""Kinds of encoder-decoders that are known to answer here as in transformers: positions are relative, nothing is forced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class LoadedModel:
     """A model ready for use, with the tokenizer that belongs to it."""
 
     model: Any
-    """A transformers causal language model, or the peft model around it; in evaluation mode."""
+    """A transformers language model, or the peft model around it; in evaluation mode."""
     tokenizer: Any
     name: str
     """As it was asked for; a local folder's is its absolute path."""
@@ -39,6 +42,11 @@ class LoadedModel:
     """The ordinary Hugging Face folder that was read."""
     info: CheckpointInfo | None
     """None for a model that Heedful did not train."""
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """An encoder reads the prompt and a decoder writes the answer (T5), rather than one decoder doing both."""
+        return bool(self.model.config.is_encoder_decoder)
 
 
 def load(
@@ -75,15 +83,40 @@ def _load_full(folder: Path, info: CheckpointInfo | None, dtype: torch.dtype, wa
         raise ModelError(f"{folder} is not a model folder: it has no config.json")
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} holds no *.safetensors weights; other formats, pickles above all, are never loaded")
-    return _read(
+    model, report = _read(
         folder,
-        AutoModelForCausalLM.from_pretrained,
+        _model_class(folder).from_pretrained,
         folder,
         dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
+        output_loading_info=True,
     )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{folder} lacks weights that a {type(model).__name__} needs, {missing[0]} for one, and would answer at random; "
+            "it may be an encoder or a classifier, or incomplete: name a folder with a whole language model"
+        )
+    return model
+
+
+def _model_class(folder: Path) -> Any:
+    """Which class of transformers reads the folder; raises ModelError for models that do not write text."""
+    config = _read(folder, AutoConfig.from_pretrained, folder, local_files_only=True, trust_remote_code=False)
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        if kind not in ENCODER_DECODERS:
+            raise ModelError(
+                f"{folder} is an encoder-decoder of the kind {kind!r}; of those Heedful runs the T5 family "
+                f"({', '.join(ENCODER_DECODERS)}): name one of them, or a decoder-only model"
+            )
+        return AutoModelForSeq2SeqLM
+    is_encoder = kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if is_encoder or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        what = "an encoder: it reads text and cannot write any" if is_encoder else "no language model that writes text"
+        raise ModelError(f"{folder} is a {kind} model, {what}; name a model that generates, like Llama, GPT-2 or T5")
+    return AutoModelForCausalLM
 
 
 def _load_adapter(folder: Path, info: CheckpointInfo | None, dtype: torch.dtype, watcher: Watcher | None) -> Any:

@@ -1,15 +1,25 @@
-"""Models made from nothing: a tiny Llama with a byte-level tokenizer, saved as an ordinary Hugging Face folder.
+"""Models made from nothing: a tiny Llama, GPT-2 and T5 with a byte-level tokenizer, saved as ordinary Hugging Face folders.
 
-Everything that works with a real model must work with this one, in milliseconds.
+Everything that works with a real model must work with these, in milliseconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from heedful.models._libraries import silence
 
@@ -72,9 +82,83 @@ def tiny_llama(
         bos_token_id=1,
         eos_token_id=2,
     )
+    return _save(folder, tokenizer, lambda: LlamaForCausalLM(config), seed)
+
+
+def tiny_gpt2(
+    folder: Path,
+    *,
+    seed: int,
+    hidden_size: int = 64,
+    num_layers: int = 2,
+    num_heads: int = 4,
+    chat_template: str | None = CHATML,
+) -> Path:
+    """The same as a GPT-2: learned positions, biases everywhere."""
+    silence()
+    tokenizer = byte_tokenizer(chat_template=chat_template)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=hidden_size,
+        n_layer=num_layers,
+        n_head=num_heads,
+        n_positions=2048,
+        initializer_range=0.2,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return _save(folder, tokenizer, lambda: GPT2LMHeadModel(config), seed)
+
+
+def tiny_t5(
+    folder: Path,
+    *,
+    seed: int,
+    hidden_size: int = 64,
+    num_layers: int = 3,
+    num_decoder_layers: int = 2,
+    num_heads: int = 4,
+    feed_forward: str = "relu",
+    tied: bool = True,
+) -> Path:
+    """The same as a T5, with no chat template. T5 1.0 is "relu" and tied; 1.1 is "gated-gelu", with a head of its own."""
+    silence()
+    tokenizer = byte_tokenizer(chat_template=None)
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=hidden_size,
+        d_kv=hidden_size // num_heads,
+        d_ff=2 * hidden_size,
+        num_layers=num_layers,
+        num_decoder_layers=num_decoder_layers,
+        num_heads=num_heads,
+        feed_forward_proj=feed_forward,
+        tie_word_embeddings=tied,
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=0,
+    )
+    return _save(folder, tokenizer, lambda: _t5(config, tied), seed)
+
+
+def _t5(config: T5Config, tied: bool) -> T5ForConditionalGeneration:
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        # Embeddings as small, and positions as loud, as after training: else every token would only repeat itself.
+        model.shared.weight.mul_(0.2)
+        for stack in (model.encoder, model.decoder):
+            stack.block[0].layer[0].SelfAttention.relative_attention_bias.weight.mul_(config.d_model**0.5)
+    if not tied:
+        # transformers ties the head whatever the configuration says, unless a checkpoint holds one of its own.
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
+    return model
+
+
+def _save(folder: Path, tokenizer: PreTrainedTokenizerFast, make: Callable[[], Any], seed: int) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
+        model = make()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

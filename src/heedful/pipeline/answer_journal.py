@@ -21,11 +21,11 @@ from pathlib import Path
 
 from heedful.errors import EngineError
 from heedful.generate.engine import Engine, Handle
-from heedful.pipeline.asking import Asked, answer_as_dict, checked
+from heedful.pipeline.asking import Asked, Kept
 from heedful.pipeline.prompt_rows import PromptRow
 from heedful.project.journal import Journal
 from heedful.project.progress import Watcher, steps
-from heedful.records import Generation, digest
+from heedful.records import digest
 
 _VERSION = 1
 """Raised by hand when the lines that are written change: journals of before are then no longer used."""
@@ -73,7 +73,10 @@ def _key(engine: Engine, rows: Sequence[PromptRow], asked: Asked, size: int) -> 
         [row.id, [[m.role, m.content] for m in row.messages], [spec.as_dict() for spec in row.requirements]]
         for row in rows
     ]
-    return digest([_VERSION, size, engine.identity, asdict(asked.sampling), asked.top_logprobs, prompts])
+    settings: list[object] = [asdict(asked.sampling), asked.top_logprobs]
+    if asked.num_samples is not None:
+        settings.append([asked.best_of, asked.majority, asked.ties_by_likelihood])
+    return digest([_VERSION, size, engine.identity, *settings, prompts])
 
 
 def _in_order(engine: Engine, rows: Sequence[PromptRow], asked: Asked, size: int, *, in_groups: bool) -> Iterator[str]:
@@ -93,14 +96,15 @@ def _in_order(engine: Engine, rows: Sequence[PromptRow], asked: Asked, size: int
             raise EngineError(
                 f"{row.place}: {error}; what is answered is kept, and the same command goes on"
             ) from error
-        yield _line(row, generations, engine.identity)
+        yield _line(row, asked.kept(generations), engine.identity)
 
 
-def _line(row: PromptRow, generations: Iterable[Generation], identity: str) -> str:
+def _line(row: PromptRow, kept: Kept, identity: str) -> str:
     value = {
         "id": row.id,
         "messages": [{"role": message.role, "content": message.content} for message in row.messages],
-        "answers": [answer_as_dict(checked(generation, row.requirements)) for generation in generations],
+        "answers": kept.answers_as_dicts(row.requirements),
+        **kept.majority_as_dict(),
         "model": identity,
     }
     return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"

@@ -47,7 +47,9 @@ class Answer:
     def complaints(self) -> tuple[str, ...]:
         """One line for each requirement that is not met, with the reason; and one when the answer was cut off."""
         broken = [f"not satisfied: {verdict.reason}" for verdict in self.verdicts if not verdict.satisfied]
-        cut = [f"cut off after {self.usage.completion_tokens} tokens; raise max_tokens (--max-tokens) to allow more"]
+        # Endpoints count all answers to a prompt together, and say so with the first.
+        after = f" after {self.usage.completion_tokens} tokens" if self.usage.completion_tokens else ""
+        cut = [f"cut off{after}; raise max_tokens (--max-tokens) to allow more"]
         return (*broken, *(cut if self.finish_reason == "length" else []))
 
     def as_dict(self) -> dict[str, Any]:

@@ -3,49 +3,126 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from heedful.errors import InputError
 from heedful.generate.engine import Engine, Request, Sampling
+from heedful.generate.several import Agreement, likeliest, sampled, vote
 from heedful.pipeline.answering import Answer, prompt_of
-from heedful.pipeline.engines import Need
+from heedful.pipeline.engines import Need, is_endpoint
 from heedful.project.settings import nearest
-from heedful.records import Generation, Message, RequirementSpec
+from heedful.records import Generation, Message, RequirementSpec, Usage
 from heedful.requirements import check_all
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is the same for all prompts of one command."""
+    """What is the same for all prompts of one command; raises InputError for what cannot be meant together."""
 
     sampling: Sampling = field(default_factory=Sampling)
     requirements: tuple[RequirementSpec, ...] = ()
     top_logprobs: int | None = None
     """How many alternatives are told beside each token's log-probability; None tells no log-probabilities."""
+    best_of: int | None = None
+    """So many answers are sampled, and the likeliest is kept."""
+    majority: int | None = None
+    """So many answers are sampled, and one that says what most of them say is kept, with the votes."""
+    ties_by_likelihood: bool = True
+    """Whether, with `majority`, log-probabilities are asked for, to settle ties."""
+
+    def __post_init__(self) -> None:
+        if self.best_of is not None and self.majority is not None:
+            raise InputError("best_of and majority (--best-of, --majority) exclude each other; leave one of them out")
+        if self.num_samples is not None:
+            name = "majority" if self.best_of is None else "best_of"
+            if self.sampling.n != 1:
+                raise InputError(f"{name} keeps one answer to each prompt; leave n (--n) at 1")
+            try:
+                sampled(Request(name, sampling=self.sampling), self.num_samples, logprobs=False)
+            except InputError as error:
+                raise InputError(str(error).removeprefix("request ").replace(f"{name!r}", name, 1)) from None
+
+    @property
+    def num_samples(self) -> int | None:
+        """How many answers are sampled to keep one of them; None where all are kept."""
+        return self.majority if self.best_of is None else self.best_of
 
     @property
     def needs(self) -> frozenset[Need]:
         """What an engine must be able to do."""
-        return frozenset({"logprobs"} if self.top_logprobs is not None else ())
+        return frozenset({"logprobs"} if self._wants_logprobs else ())
+
+    def of(self, model: str) -> Asked:
+        """The same, asked of `model`: not every endpoint tells log-probabilities, and ties can be settled without."""
+        return replace(self, ties_by_likelihood=not is_endpoint(model))
 
     def request(self, id: str, messages: tuple[Message, ...]) -> Request:
         """The request for one prompt."""
-        return Request(
+        request = Request(
             id,
             messages,
             sampling=self.sampling,
-            logprobs=self.top_logprobs is not None,
+            logprobs=self._wants_logprobs,
             top_logprobs=self.top_logprobs or 0,
         )
+        return request if self.num_samples is None else sampled(request, self.num_samples, logprobs=False)
+
+    def kept(self, generations: Sequence[Generation]) -> Kept:
+        """Of all answers to one prompt, those that are shown."""
+        if self.num_samples is None:
+            return Kept(tuple(generations))
+        agreement = vote(generations) if self.majority is not None else None
+        chosen = likeliest(generations) if agreement is None else agreement.generation
+        # As it was sampled: it must not pass for as long as all of them together.
+        (own,) = (generation for generation in generations if generation.index == chosen.index)
+        return Kept((self._told(own),), chosen.usage, agreement)
+
+    @property
+    def _wants_logprobs(self) -> bool:
+        settles_ties = self.majority is not None and self.ties_by_likelihood
+        return self.top_logprobs is not None or self.best_of is not None or settles_ties
+
+    def _told(self, generation: Generation) -> Generation:
+        """Without the log-probabilities that only the choice needed; it is the prompt's one answer."""
+        return replace(generation, index=0, logprobs=generation.logprobs if self.top_logprobs is not None else None)
 
 
-def answers_to(engine: Engine, instruction: str, input: str, asked: Asked) -> list[Answer]:
-    """All `n` answers to one instruction; requirements are said in it, and each answer is checked."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is shown of all that was sampled for one prompt."""
+
+    generations: tuple[Generation, ...]
+    usage: Usage | None = None
+    """Where one of several was chosen: what all of them took."""
+    agreement: Agreement | None = None
+    """With `majority`."""
+
+    def answers(self, requirements: tuple[RequirementSpec, ...]) -> list[Answer]:
+        """With a verdict on each requirement."""
+        return [checked(generation, requirements) for generation in self.generations]
+
+    def answers_as_dicts(self, requirements: tuple[RequirementSpec, ...]) -> list[dict[str, Any]]:
+        """For JSON; tokens are counted for all that was sampled."""
+        told = [answer_as_dict(answer) for answer in self.answers(requirements)]
+        if self.usage is not None:
+            counts = {"prompt_tokens": self.usage.prompt_tokens, "completion_tokens": self.usage.completion_tokens}
+            told = [{**answer, **counts} for answer in told]
+        return told
+
+    def majority_as_dict(self) -> dict[str, Any]:
+        """For JSON: `{"majority": {...}}`, or nothing where no votes were counted."""
+        if self.agreement is None:
+            return {}
+        votes = dict(self.agreement.votes)
+        return {"majority": {"answer": self.agreement.answer, "share": self.agreement.share, "votes": votes}}
+
+
+def answers_to(engine: Engine, instruction: str, input: str, asked: Asked) -> Kept:
+    """The answers to one instruction; requirements are said in it."""
     prompt = prompt_of(instruction, input, asked.requirements, seed=asked.sampling.seed)
-    generations = engine.submit(asked.request("prompt", (Message("user", prompt),))).result()
-    return [checked(generation, asked.requirements) for generation in generations]
+    return asked.kept(engine.submit(asked.request("prompt", (Message("user", prompt),))).result())
 
 
 def checked(generation: Generation, requirements: tuple[RequirementSpec, ...]) -> Answer:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -38,6 +39,7 @@ def generate_file(
     done as plain data, with a `text` for people.
     """
     skipped = out.with_name(f"{out.stem}.skipped.jsonl")
+    asked = asked.of(model)
     _check_out(out)
     rows, bad = read_prompts(files, asked.requirements, seed=asked.sampling.seed, forbidden=(out, skipped))
     _refuse(rows, bad, skip_bad_rows)
@@ -161,8 +163,11 @@ def _write(out: Path, skipped: Path, lines: Sequence[str], bad: Sequence[BadProm
 
 
 def _counted(lines: Sequence[str]) -> dict[str, Any]:
-    answers = [answer for line in lines for answer in json.loads(line)["answers"]]
+    rows = [json.loads(line) for line in lines]
+    answers = [answer for row in rows for answer in row["answers"]]
+    shares = [row["majority"]["share"] for row in rows if "majority" in row]
     return {
+        **({"mean_share": fmean(shares)} if shares else {}),
         "answers": len(answers),
         "finish_reasons": dict(sorted(Counter(answer["finish_reason"] for answer in answers).items())),
         # One more complaint is said of an answer that was cut off.
@@ -179,6 +184,8 @@ def _told(summary: Mapping[str, Any]) -> str:
         f"{_several(summary['answered'], 'row')} answered by {summary['engine']}, "
         f"{_several(summary['completion_tokens'], 'token')} written to {summary['out']}"
     ]
+    if (share := summary.get("mean_share")) is not None:
+        lines.append(f"of the answers sampled for a row, {share:.0%} on average say what the majority says")
     if cut := summary["finish_reasons"].get("length"):
         lines.append(f"{_several(cut, 'answer')} cut off; --max-tokens allows more")
     if broken := summary["breaking_requirements"]:

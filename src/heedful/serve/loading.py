@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from heedful.errors import InputError, ProjectError
 from heedful.models.names import PACKAGES, is_hub_name, locate
@@ -15,9 +15,7 @@ from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
 from heedful.project.progress import Watcher, steps
 from heedful.serve.state import ServedModel
-
-if TYPE_CHECKING:
-    from heedful.models import LoadedModel
+from heedful.serve.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +94,5 @@ def _load(item: Wanted, watcher: Watcher) -> ServedModel:
     from heedful.models import load
 
     loaded = load(item.name, watcher=watcher)
-    return ServedModel(item.id, LocalEngine(loaded, watcher=watcher), item.kind, Encoder(loaded))
-
-
-class Encoder:
-    """Plain text -> ids, the start token of the model included; special tokens in the text are read as such."""
-
-    def __init__(self, loaded: LoadedModel) -> None:
-        from tokenizers import Tokenizer
-
-        # A copy of its own: settings of the shared tokenizer may change while another thread uses it.
-        self._tokenizer = Tokenizer.from_str(loaded.tokenizer.backend_tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-
-    def __call__(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text).ids
-        return ids
+    vocabulary = Vocabulary(loaded.tokenizer.backend_tokenizer)
+    return ServedModel(item.id, LocalEngine(loaded, watcher=watcher), item.kind, vocabulary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -20,6 +20,7 @@ from heedful.errors import EngineError, ModelError, RunError
 from heedful.feedback.store import Store
 from heedful.generate.engine import Engine, Event, Handle, Request
 from heedful.project.settings import nearest
+from heedful.serve.vocabulary import Vocabulary
 
 GRACE = 3.0
 """Seconds that answers under way get to end by themselves when the server stops."""
@@ -43,8 +44,8 @@ class ServedModel:
     id: str
     engine: Engine
     kind: Literal["tuned", "base", "other"]
-    encode: Callable[[str], Sequence[int]] | None = None
-    """Plain text -> ids, for completions without a chat template; None where the engine has no tokenizer at hand."""
+    vocabulary: Vocabulary | None = None
+    """For completions without a chat template, and to say what tokens are; None where the engine has no tokenizer at hand."""
     created: int = field(default_factory=lambda: int(time.time()))
     """Seconds since 1970, as the API tells it."""
 

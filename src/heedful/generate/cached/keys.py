@@ -68,4 +68,8 @@ def request_key(identity: str, request: Request) -> str:
 def score_key(identity: str, item: ScoreRequest) -> str:
     """The same for everything but the id."""
     messages = [[message.role, message.content] for message in item.messages]
-    return digest(["score", SCHEMA_VERSION, identity, messages, item.continuation])
+    content: list[Any] = ["score", SCHEMA_VERSION, identity, messages, item.continuation]
+    # Ids came later than the first scores that were kept.
+    if item.prompt_ids or item.continuation_ids:
+        content += [item.prompt_ids, item.continuation_ids]
+    return digest(content)

@@ -19,7 +19,13 @@ from typing import Any
 import torch
 
 from heedful.errors import EngineError, InputError, ModelError
-from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
+from heedful.generate._base import (
+    ClosesItself,
+    check_request,
+    check_score_request,
+    refuse_score_ids,
+    refuse_unsupported,
+)
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
 from heedful.generate.llamacpp.context import CHUNK, Context
 from heedful.generate.local.choosing import Constraint
@@ -237,6 +243,8 @@ class LlamaCppEngine(ClosesItself):
         self._logits = logits[0] if is_last else None
 
     def _score(self, item: ScoreRequest) -> ScoreResult:
+        check_score_request(item)
+        refuse_score_ids(item, "llama.cpp")
         rendered = self._renderer.render([*item.messages, Message("assistant", item.continuation)])
         # What the template writes after the end of turn is not part of the answer.
         end = max(place for place, is_trained in enumerate(rendered.loss_mask) if is_trained) + 1

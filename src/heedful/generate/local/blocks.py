@@ -86,15 +86,18 @@ class BlockPool:
         if key not in self._block_of and block not in self._key_of:
             self._key_of[block], self._block_of[key] = key, block
 
-    def release(self, blocks: Iterable[int]) -> None:
-        """Stop reading `blocks`. Ends rest longest-first: a beginning outlives what followed it."""
+    def release(self, blocks: Iterable[int]) -> int:
+        """Stop reading `blocks`; returns how many of them nobody reads now. A beginning outlives what followed it."""
+        num_unread = 0
         for block in reversed(list(blocks)):
             self._num_readers[block] -= 1
             if self._num_readers[block] == 0:
+                num_unread += 1
                 if block in self._key_of:
                     self._idle[block] = None
                 else:
                     self._free.append(block)
+        return num_unread
 
     def forget(self) -> None:
         """Drop all that is idle."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Protocol
 
 import torch
@@ -47,11 +48,17 @@ class Chooser:
     @property
     def takes_the_likeliest(self) -> bool:
         """The choice is the largest logit, as it is."""
-        return self.sampling.temperature <= 0 and not self._adjusts
+        return self.sampling.temperature <= 0 and not self.adjusts
+
+    def twin(self) -> Chooser:
+        """A chooser that has accepted the same tokens, and goes its own way from here."""
+        twin = copy(self)
+        twin._counts, twin._seen = self._counts.copy(), self._seen.copy()
+        return twin
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token; `logits` (vocabulary,) stay as they are."""
-        if self._adjusts:
+        if self.adjusts:
             logits = self.adjusted(logits)
         if self._generator is None:
             return int(logits.argmax())
@@ -68,7 +75,8 @@ class Chooser:
             self._state = self._constraint.advance(self._state, token)
 
     @property
-    def _adjusts(self) -> bool:
+    def adjusts(self) -> bool:
+        """Something changes the logits before the choice."""
         sampling = self.sampling
         return bool(
             sampling.logit_bias
@@ -79,7 +87,7 @@ class Chooser:
         )
 
     def adjusted(self, logits: torch.Tensor) -> torch.Tensor:
-        """A copy with biases, penalties, the least length and the constraint's mask."""
+        """A copy of logits or log-probabilities with biases, penalties, the least length and the constraint's mask."""
         sampling, logits = self.sampling, logits.float().clone()
         if sampling.logit_bias:
             places = [token for token, _ in sampling.logit_bias]
@@ -99,10 +107,10 @@ class Chooser:
         return logits
 
 
-def choose(logits: torch.Tensor, choosers: Sequence[Chooser]) -> list[int]:
-    """One token for each row of `logits` (rows, vocabulary)."""
+def choose(logits: torch.Tensor, choosers: Sequence[Chooser | None]) -> list[int]:
+    """One token for each row of `logits` (rows, vocabulary); without a chooser the likeliest."""
     chosen: list[int] = logits.argmax(dim=-1).tolist()
     for row, chooser in enumerate(choosers):
-        if not chooser.takes_the_likeliest:
+        if chooser is not None and not chooser.takes_the_likeliest:
             chosen[row] = chooser.choose(logits[row])
     return chosen

@@ -20,10 +20,12 @@ import torch
 from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
+from heedful.generate.local.beams import BeamSearch
 from heedful.generate.local.choosing import Constraint
 from heedful.generate.local.opening import Precision, Runner, open_kernels, why_not_kernels
 from heedful.generate.local.padded import PaddedRunner
-from heedful.generate.local.rows import Row
+from heedful.generate.local.reading import token_bytes
+from heedful.generate.local.rows import Answer, Row
 from heedful.generate.local.scoring import scored_ids
 from heedful.models.info import read_info
 from heedful.models.loading import LoadedModel
@@ -44,6 +46,8 @@ _HONOURED = frozenset(
             "prompt_ids",
             "logprobs",
             "top_logprobs",
+            "num_beams",
+            "length_penalty",
         ),
     }
 )
@@ -67,13 +71,14 @@ class LocalEngine(ClosesItself):
         max_adapter_memory: int = 256 << 20,
         watcher: Watcher | None = None,
     ) -> None:
-        """`max_length` bounds prompt and answer together, in tokens; it is lowered to what the model can read.
+        """`max_length` bounds prompt and answer together, in tokens, also where an encoder reads the prompt; it is lowered to
+        what the model can read.
 
         `precision` of the weights; None takes the one that the model was loaded in. `max_memory`, in bytes, bounds keys
         and values (it is raised to what two answers of `max_length` need). `max_batch` answers are written at once. `share_beginnings`: what prompts begin
         with in common is read once (it changes no answer).
 
-        `adapters`: LoRA folders by the names that requests choose them by; at most `max_adapter_memory` bytes of them are
+        `adapters`: folders of LoRA, prefix or prompt adapters by the names that requests choose them by; at most `max_adapter_memory` bytes of them are
         in memory, others are read when they are asked for.
         """
         self._renderer = renderer_for(loaded)
@@ -117,7 +122,7 @@ class LocalEngine(ClosesItself):
             )
             self._precision = precision
             arithmetic = [precision, "kernels"]
-        self._queue: deque[Row] = deque()
+        self._queue: deque[Answer] = deque()
         self._unfinished: list[Row] = []
         # Who may run the model and change rows: one thread at a time (`_busy`), all others look again after its turn.
         self._turn = Condition()
@@ -169,9 +174,13 @@ class LocalEngine(ClosesItself):
             Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
             for index in range(request.sampling.n)
         ]
+        answers: list[Answer] = [BeamSearch(rows, self._renderer)] if request.sampling.num_beams > 1 else list(rows)
+        for answer in answers:
+            if problem := self._runner.why_never(answer):
+                raise InputError(f"request {request.id!r}: {problem}")
         with self._turn:
             self._check_open()
-            self._queue.extend(rows)
+            self._queue.extend(answers)
             self._unfinished = [row for row in [*self._unfinished, *rows] if not row.finished]
         return LocalHandle(self, rows)
 
@@ -187,7 +196,7 @@ class LocalEngine(ClosesItself):
         """Scores in order. Runs between the steps of a batch under way."""
         pending = iter(items)
         while window := list(islice(pending, _SCORE_WINDOW)):
-            prepared = [scored_ids(self._renderer, item, self._max_length) for item in window]
+            prepared = [scored_ids(self._renderer, item, self._max_length, self._num_vocabulary) for item in window]
             with self._model_to_itself():
                 self._check_open()
                 try:
@@ -203,8 +212,8 @@ class LocalEngine(ClosesItself):
         with self._model_to_itself():
             if not self._closed:
                 self._closed = True
-                for row in [*self._queue, *self._runner.rows]:
-                    row.finish("cancelled")
+                for answer in [*self._queue, *self._runner.rows]:
+                    answer.finish("cancelled")
                 self._queue.clear()
                 self._runner.tidy()
                 self._runner.close()
@@ -311,12 +320,8 @@ class LocalHandle:
 
 
 def _padded(loaded: LoadedModel, max_batch: int, max_memory: int) -> PaddedRunner:
-    config = loaded.model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    token_bytes = 2 * config.num_hidden_layers * heads * head_dim * loaded.model.dtype.itemsize
     # Half of it: while rows join, their cache is there twice.
-    max_tokens = max_memory // (2 * token_bytes)
+    max_tokens = max_memory // (2 * token_bytes(loaded.model))
     return PaddedRunner(
         loaded.model, max_batch=min(max_batch, 32), max_tokens=max_tokens, pad_id=loaded.tokenizer.pad_token_id or 0
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 
-from heedful.generate.local.rows import Row
+from heedful.generate.local.rows import Answer
 from heedful.models.loading import LoadedModel
 from heedful.models.names import cache_folder
 
@@ -31,14 +31,17 @@ class Runner(Protocol):
     """Writes answers. Used by one thread at a time."""
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Sequence[Answer]:
         """Answers that are being written."""
 
     @property
     def num_tokens_kept(self) -> int:
         """Room that running answers hold, in tokens."""
 
-    def step(self, queue: deque[Row]) -> None:
+    def why_never(self, answer: Answer) -> str:
+        """Why there can never be room for `answer`; empty when there can."""
+
+    def step(self, queue: deque[Answer]) -> None:
         """Take from the queue what fits, and write the next tokens."""
 
     def score(self, items: Sequence[tuple[Sequence[int], int]]) -> list[float]:
@@ -112,8 +115,9 @@ def open_kernels(
     inner = loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
     cache = cache_folder() / "packed" / cache_name(key, precision) if precision == "int8" else None
     weights = pack(loaded.model, precision, cache)
-    num_blocks = max(max_memory // block_bytes(weights), 2 * -(-max_length // BLOCK))
-    positions = torch.arange(max_length)[None]
+    shelf = Shelf(adapters, weights.sizes, max_adapter_memory)
+    positions = torch.arange(max_length + shelf.max_virtual)[None]
+    num_blocks = max(max_memory // block_bytes(weights), 2 * -(-positions.shape[1] // BLOCK))
     cosines, sines = inner.model.rotary_emb(torch.zeros(1, 1), positions)
     half = cosines.shape[-1] // 2
     model = KernelModel(
@@ -123,5 +127,4 @@ def open_kernels(
         max_rows=_ROWS_PER_PASS,
         threads=torch.get_num_threads(),
     )
-    shelf = Shelf(adapters, weights.sizes, max_adapter_memory)
     return PagedRunner(model, shelf, max_batch=max_batch, shares=shares)

@@ -1,4 +1,4 @@
-"""PaddedRunner: any causal language model of transformers, on any device, through the model's own code.
+"""PaddedRunner: any causal language model of transformers, and the T5 family, on any device, through the model's own code.
 
 Rows are padded to common lengths, so an answer may depend on its batch where two tokens are almost equally likely.
 """
@@ -11,37 +11,41 @@ from typing import Any
 
 import torch
 
-from heedful.generate.local.batch import TOKENS_PER_PASS, Batch, forward, pad_left
-from heedful.generate.local.rows import Row
+from heedful.generate.local.batch import Batch
+from heedful.generate.local.reading import TOKENS_PER_PASS, Item, reader_for
+from heedful.generate.local.rows import Answer, why_no_room
 
 # Logits are what fills memory while scoring: 200 MB in 32-bit floats.
 _LOGITS_PER_PASS = 50_000_000
-
-Item = tuple[Sequence[int], int]
-"""Ids, and how many of the last ones are scored."""
 
 
 class PaddedRunner:
     """Runs rows from a queue."""
 
     def __init__(self, model: Any, *, max_batch: int, max_tokens: int, pad_id: int) -> None:
-        """`max_tokens`: room for keys and values, padding included."""
-        self._model, self._max_batch, self._max_tokens, self._pad_id = model, max_batch, max_tokens, pad_id
+        """`max_tokens`: room for keys and values, padding included; of encoder-decoders those of what was read count too."""
+        self._reader, self._max_batch, self._max_tokens = reader_for(model, pad_id), max_batch, max_tokens
+        self._num_vocabulary = int(model.config.get_text_config().vocab_size)
         self._batch: Batch | None = None
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Answer]:
         """Those that are being written."""
         return self._batch.rows if self._batch else []
 
     @property
     def num_tokens_kept(self) -> int:
         """Room that running answers hold, in tokens."""
-        return self._batch.width * len(self._batch.rows) if self._batch else 0
+        return self._batch.memory.width * len(self._batch.rows) if self._batch else 0
 
-    def step(self, queue: deque[Row]) -> None:
+    def why_never(self, answer: Answer) -> str:
+        """Why there can never be room for `answer`; empty when there can."""
+        wanted = answer.num_branches * (len(answer.prompt_ids) + answer.num_left)
+        return why_no_room(answer, self._max_batch, wanted, self._max_tokens)
+
+    def step(self, queue: deque[Answer]) -> None:
         """Let rows join, and give every row its next token."""
-        if self._batch is None or self._batch.can_be_joined:
+        if self._batch is None or self._batch.memory.can_be_joined:
             self._admit(self._take(queue))
         if self._batch is not None:
             self._batch.step()
@@ -60,7 +64,8 @@ class PaddedRunner:
 
     def close(self) -> None:
         """Let go of the model."""
-        self._batch = self._model = None
+        self._batch = None
+        del self._reader
 
     def score(self, items: Sequence[Item]) -> list[float]:
         """Log-likelihoods. Similar lengths are read together; ties keep their order, so batches are always the same."""
@@ -70,10 +75,10 @@ class PaddedRunner:
             results.update(zip(places, self._score_batch([items[place] for place in places]), strict=True))
         return [results[place] for place in range(len(items))]
 
-    def _admit(self, newcomers: list[Row]) -> None:
+    def _admit(self, newcomers: list[Answer]) -> None:
         try:
             if self._batch is None and newcomers:
-                self._batch = Batch(self._model, newcomers, self._pad_id)
+                self._batch = Batch(self._reader, newcomers)
             elif self._batch is not None and newcomers:
                 self._batch.join(newcomers)
         except BaseException:
@@ -81,30 +86,33 @@ class PaddedRunner:
                 row.finish("error")
             raise
 
-    def _take(self, queue: deque[Row]) -> list[Row]:
-        """Rows that may join now: from the front of the queue, as many as fit; at least one when nothing runs."""
-        rows = list(self.rows)
-        taken: list[Row] = []
-        width = self._batch.width if self._batch else 0
-        num_left = max((row.num_left for row in rows), default=0)
-        while queue and len(rows) < self._max_batch:
-            row = queue[0]
-            width, num_left = max(width, len(row.prompt_ids)), max(num_left, row.num_left)
-            if rows and (width + num_left) * (len(rows) + 1) > self._max_tokens:
+    def _take(self, queue: deque[Answer]) -> list[Answer]:
+        """Answers that may join now: from the front of the queue, as many as fit; at least one when nothing runs."""
+        running = self.rows
+        taken: list[Answer] = []
+        memory = self._batch.memory if self._batch else None
+        num_slots = sum(answer.num_branches for answer in running)
+        longest = 0
+        num_left = max((answer.num_left for answer in running), default=0)
+        while queue:
+            answer = queue[0]
+            longest, num_left = max(longest, len(answer.prompt_ids)), max(num_left, answer.num_left)
+            num_slots += 0 if answer.finished else answer.num_branches
+            width = self._reader.num_columns(memory, longest)
+            is_too_much = num_slots > self._max_batch or (width + num_left) * num_slots > self._max_tokens
+            if is_too_much and (running or taken):
                 break
             queue.popleft()
-            if not row.finished:
-                rows.append(row)
-                taken.append(row)
+            if not answer.finished:
+                taken.append(answer)
         return taken
 
     def _batches(self, order: Sequence[int], items: Sequence[Item]) -> Iterator[list[int]]:
-        num_vocabulary = self._model.config.get_text_config().vocab_size
         batch: list[int] = []
         for place in order:
             grown = [items[other] for other in (*batch, place)]
             width = max(len(ids) for ids, _ in grown)
-            num_logits = (max(num_scored for _, num_scored in grown) + 1) * num_vocabulary
+            num_logits = (max(num_scored for _, num_scored in grown) + 1) * self._num_vocabulary
             is_full = len(grown) > self._max_batch or len(grown) * width > TOKENS_PER_PASS
             if batch and (is_full or len(grown) * num_logits > _LOGITS_PER_PASS):
                 yield batch
@@ -115,12 +123,7 @@ class PaddedRunner:
 
     @torch.inference_mode()
     def _score_batch(self, batch: Sequence[Item]) -> Iterator[float]:
-        ids, mask = pad_left([ids for ids, _ in batch], self._pad_id)
-        # One more than is scored: the logits that predict a token stand one place before it.
-        num_last = max(num_scored for _, num_scored in batch) + 1
-        logits = forward(self._model, ids, mask, num_last=num_last)  # (B, num_last, V)
-        targets = ids[:, -num_last + 1 :].to(logits.device)  # (B, num_last - 1)
-        for row, (_, num_scored) in enumerate(batch):
-            own = torch.log_softmax(logits[row, -num_scored - 1 : -1].float(), dim=-1)  # (num_scored, V)
-            picked = own.gather(1, targets[row, -num_scored:, None])
-            yield float(picked.double().sum())
+        for (ids, num_scored), logits in zip(batch, self._reader.predictions(batch), strict=True):
+            own = torch.log_softmax(logits.float(), dim=-1)  # (num_scored, V)
+            targets = torch.tensor(ids[-num_scored:], device=own.device)[:, None]
+            yield float(own.gather(1, targets).double().sum())

@@ -9,106 +9,34 @@ All arithmetic is by row: what an answer says does not depend on what else runs.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from heedful.generate.local.blocks import BlockPool, Key, next_key
+from heedful.generate.local.beams import BeamSearch
 from heedful.generate.local.choosing import choose
+from heedful.generate.local.kernels.adapters import Adapter
 from heedful.generate.local.kernels.attention import BLOCK
 from heedful.generate.local.kernels.model import KernelModel
-from heedful.generate.local.rows import Row
+from heedful.generate.local.rows import Answer, Row, why_no_room
+from heedful.generate.local.sequences import Branch, Sequences, num_blocks
 from heedful.generate.local.shelf import Shelf
 
 
-class _Sequence:
-    """Tokens of which the first `num_read` have keys and values in `blocks`."""
+@dataclass(slots=True)
+class _Running:
+    """An answer under way, and what has been read of it."""
 
-    def __init__(self, ids: Sequence[int], max_length: int, salt: str = "") -> None:
-        self.ids = list(ids)
-        self.num_read = 0
-        self.blocks: list[int] = []
-        self.table = np.zeros(-(-max_length // BLOCK), np.int64)
-        self.num_promised = 0
-        self.adapter = 0
-        """Address of an adapter's table; 0 for none."""
-        self.announced: list[Key] = []
-        """Of the prompt's blocks that are still to be read: others wait for them instead of reading the same."""
-        self._keys: list[Key] = [salt.encode()]
+    answer: Answer
+    branches: list[Branch]
 
     @property
-    def num_unread(self) -> int:
-        return len(self.ids) - self.num_read
-
-    def keys(self, num_tokens: int) -> list[Key]:
-        """Of the full blocks among the first `num_tokens`."""
-        while len(self._keys) <= num_tokens // BLOCK:
-            end = len(self._keys) * BLOCK
-            self._keys.append(next_key(self._keys[-1], self.ids[end - BLOCK : end]))
-        return self._keys[1 : num_tokens // BLOCK + 1]
-
-    def own(self, blocks: Sequence[int]) -> None:
-        """Go on in `blocks`."""
-        self.table[len(self.blocks) : len(self.blocks) + len(blocks)] = blocks
-        self.blocks += blocks
-
-
-class _Shared:
-    """The pool, and which beginnings are being read just now."""
-
-    def __init__(self, num_blocks: int) -> None:
-        self.pool = BlockPool(num_blocks)
-        self._coming: Counter[Key] = Counter()
-
-    def admit(self, sequence: _Sequence, num_shareable: int, *, num_spared: int = 0) -> bool:
-        """Give room to a new sequence, and the blocks that hold its first `num_shareable` tokens already: what follows
-        is read, for its logits are wanted. `num_spared` blocks are left to others. False: not now."""
-        keys = sequence.keys(num_shareable)
-        if self.is_coming(sequence, num_shareable):
-            return False
-        blocks = self.pool.known(keys)
-        wanted = len(sequence.table) - len(blocks)
-        if wanted + self.pool.num_idle(blocks) > self.pool.num_left - num_spared:
-            return False
-        self.pool.read(blocks)
-        self.pool.promise(wanted)
-        sequence.num_promised = wanted
-        sequence.own(blocks)
-        sequence.num_read = len(blocks) * BLOCK
-        sequence.announced = keys[len(blocks) :]
-        self._coming.update(sequence.announced)
-        return True
-
-    def is_coming(self, sequence: _Sequence, num_shareable: int) -> bool:
-        """Somebody reads the next block that `sequence` could share."""
-        keys = sequence.keys(num_shareable)
-        num_known = len(self.pool.known(keys))
-        return num_known < len(keys) and self._coming[keys[num_known]] > 0
-
-    def advance(self, sequence: _Sequence, num_tokens: int) -> None:
-        """Make room for the next tokens, which the coming step reads. Blocks that get full serve others at once: all of
-        a step's keys and values of a layer are written before any of them is looked at."""
-        end = sequence.num_read + num_tokens
-        while len(sequence.blocks) * BLOCK < end:
-            sequence.own([self.pool.take()])
-            sequence.num_promised -= 1
-        keys = sequence.keys(end)
-        for number in range(sequence.num_read // BLOCK, end // BLOCK):
-            self.pool.publish(sequence.blocks[number], keys[number])
-        num_arrived = min(end // BLOCK - sequence.num_read // BLOCK, len(sequence.announced))
-        self._coming.subtract(sequence.announced[:num_arrived])
-        sequence.announced = sequence.announced[num_arrived:]
-        sequence.num_read = end
-
-    def release(self, sequence: _Sequence) -> None:
-        """Let go of a sequence, finished or not."""
-        self._coming.subtract(sequence.announced)
-        self._coming += Counter()  # Drops what has come down to zero.
-        self.pool.forgive(sequence.num_promised)
-        self.pool.release(sequence.blocks)
-        sequence.num_promised, sequence.blocks, sequence.announced = 0, [], []
+    def is_written(self) -> bool:
+        """Its prompt is read: what it reads next are tokens that it wrote."""
+        return all(branch.num_unread <= 1 for branch in self.branches)
 
 
 class _Scored:
@@ -117,67 +45,89 @@ class _Scored:
     def __init__(self, place: int, ids: Sequence[int], num_scored: int, *, shares: bool) -> None:
         self.place, self.ids = place, ids
         # What comes after the last id is not asked for, so it is not read.
-        self.sequence = _Sequence(ids[:-1], len(ids) - 1)
+        self.branch = Branch(ids[:-1], len(ids) - 1)
         self.num_unscored = len(ids) - 1 - num_scored
         self.num_shareable = self.num_unscored if shares else 0
         """Nobody asks for the logits after these."""
 
 
 class PagedRunner:
-    """Runs rows from a queue."""
+    """Runs answers from a queue."""
 
     def __init__(self, model: KernelModel, shelf: Shelf, *, max_batch: int, shares: bool = True) -> None:
-        """`shares`: sequences that begin the same way read the beginning once; benches switch it off."""
+        """`max_batch` branches are written at once. `shares`: sequences that begin the same way read the beginning once."""
         self._shares, self._shelf = shares, shelf
         self._model, self._max_batch = model, min(max_batch, model.max_rows)
-        self._shared = _Shared(model.num_blocks)
-        self._running: list[tuple[Row, _Sequence]] = []
+        self._sequences = Sequences(model.num_blocks)
+        self._running: list[_Running] = []
         # Scores are computed between steps: answers leave them room for one item of any length.
         self._num_spared = -(-model.max_length // BLOCK)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Answer]:
         """Those that are being written."""
-        return [row for row, _ in self._running if not row.finished]
+        return [one.answer for one in self._running if not one.answer.finished]
 
     @property
     def num_tokens_kept(self) -> int:
         """Room that running answers hold, in tokens."""
-        return self._shared.pool.num_read * BLOCK
+        return self._sequences.pool.num_read * BLOCK
 
-    def step(self, queue: deque[Row]) -> None:
+    def why_never(self, answer: Answer) -> str:
+        """Why there can never be room for `answer`; empty when there can."""
+        wanted = num_blocks(self._begun(answer, None), answer.num_branches)
+        room = self._model.num_blocks - self._num_spared
+        return why_no_room(answer, self._max_batch, wanted * BLOCK, room * BLOCK)
+
+    def step(self, queue: deque[Answer]) -> None:
         """Read the next tokens of as many answers as fit, and write one for each whose tokens are all read."""
         self.tidy()
         work = self._planned(queue)
-        wanted = [not sequence.num_unread for _, sequence, _ in work]
-        logits = self._read(
-            [(sequence, count, int(is_wanted)) for (_, sequence, count), is_wanted in zip(work, wanted, strict=True)]
-        )
-        complete = [(row, sequence) for (row, sequence, _), is_wanted in zip(work, wanted, strict=True) if is_wanted]
-        chosen = choose(logits, [row.chooser for row, _ in complete])
-        for (row, sequence), token, row_logits in zip(complete, chosen, logits, strict=True):
-            row.accept(token, row_logits)
-            sequence.ids.append(token)
+        logits = self._read([(branch, count, int(not branch.num_unread)) for _, branch, count in work])
+        ready: list[_Running] = []
+        for one, branch, _ in work:
+            # An answer's branches stand together.
+            if not branch.num_unread and (not ready or ready[-1] is not one):
+                ready.append(one)
+        self._write(ready, logits)
         self.tidy()
 
-    def tidy(self) -> None:
-        """Free what finished and cancelled rows hold."""
-        for row, sequence in self._running:
-            if row.finished:
-                self._release(row, sequence)
-        self._running = [(row, sequence) for row, sequence in self._running if not row.finished]
+    def _write(self, ready: Sequence[_Running], logits: torch.Tensor) -> None:
+        """The next token of answers that are read to their ends; `logits` of their branches, one after the other."""
+        choosers = [one.answer.chooser if isinstance(one.answer, Row) else None for one in ready for _ in one.branches]
+        chosen = choose(logits, choosers)
+        first = 0
+        for one in ready:
+            rows = slice(first, first + len(one.branches))
+            first = rows.stop
+            if isinstance(one.answer, Row):
+                one.answer.accept(chosen[rows.start], logits[rows.start])
+                one.branches[0].ids.append(chosen[rows.start])
+            elif isinstance(one.answer, BeamSearch):
+                self._branch_off(one, one.answer.advance(logits[rows]))
 
-    def _release(self, row: Row, sequence: _Sequence) -> None:
-        self._shared.release(sequence)
-        if row.request.adapter:
-            self._shelf.give_back(row.request.adapter)
+    def _branch_off(self, one: _Running, new: Sequence[tuple[int, int]]) -> None:
+        if new:
+            parents = [parent for parent, _ in new]
+            one.branches = self._sequences.branched(one.branches, parents, self._model.copy_block)
+            for branch, (_, token) in zip(one.branches, new, strict=True):
+                branch.ids.append(token)
+
+    def tidy(self) -> None:
+        """Free what finished and cancelled answers hold."""
+        for one in self._running:
+            if one.answer.finished:
+                self._sequences.release(one.branches)
+                if one.answer.request.adapter:
+                    self._shelf.give_back(one.answer.request.adapter)
+        self._running = [one for one in self._running if not one.answer.finished]
 
     def abandon(self) -> None:
         """After a failed step nothing in the blocks can be trusted."""
-        for row in self.rows:
-            row.finish("error")
+        for answer in self.rows:
+            answer.finish("error")
         self.tidy()
-        self._shared = _Shared(self._model.num_blocks)
+        self._sequences = Sequences(self._model.num_blocks)
 
     def score(self, items: Sequence[tuple[Sequence[int], int]]) -> list[float]:
         """For each (ids, how many of the last are scored) their log-likelihood. Answers under way are not touched."""
@@ -191,31 +141,31 @@ class PagedRunner:
             room = self._model.max_rows
             while room:
                 if len(work) == len(running):
-                    if not waiting or not self._shared.admit(waiting[0].sequence, waiting[0].num_shareable):
+                    if not waiting or not self._sequences.admit(waiting[0].branch, waiting[0].num_shareable):
                         break
                     running.append(waiting.popleft())
                 item = running[len(work)]
-                count = min(room, item.sequence.num_unread)
-                self._shared.advance(item.sequence, count)
+                count = min(room, item.branch.num_unread)
+                self._sequences.advance(item.branch, count)
                 work.append((item, count))
                 room -= count
             assert work, "the room that answers leave holds the longest item"
             self._score_pass(work, totals)
             for item, _ in work:
-                if not item.sequence.num_unread:
-                    self._shared.release(item.sequence)
-            running = [item for item in running if item.sequence.num_unread]
+                if not item.branch.num_unread:
+                    self._sequences.release([item.branch])
+            running = [item for item in running if item.branch.num_unread]
         return totals
 
     def _score_pass(self, work: Sequence[tuple[_Scored, int]], totals: list[float]) -> None:
         """Read the tokens that were planned, and add what they tell about the tokens behind them."""
-        parts = [(item, min(count, item.sequence.num_read - item.num_unscored)) for item, count in work]
-        counted = [(item.sequence, count, max(part, 0)) for (item, count), (_, part) in zip(work, parts, strict=True)]
+        parts = [(item, min(count, item.branch.num_read - item.num_unscored)) for item, count in work]
+        counted = [(item.branch, count, max(part, 0)) for (item, count), (_, part) in zip(work, parts, strict=True)]
         logits = self._read(counted)
         start = 0
         for item, count in parts:
             if count > 0:
-                end = item.sequence.num_read
+                end = item.branch.num_read
                 targets = torch.tensor(item.ids[end - count + 1 : end + 1])
                 own = logits[start : start + count]
                 picked = own.gather(1, targets[:, None])[:, 0] - own.logsumexp(dim=-1)
@@ -226,61 +176,78 @@ class PagedRunner:
         """End the model's threads."""
         self._model.close()
 
-    def _planned(self, queue: deque[Row]) -> list[tuple[Row, _Sequence, int]]:
-        """Rows and how many tokens each reads: those that write first, then prompts, then newcomers."""
+    def _planned(self, queue: deque[Answer]) -> list[tuple[_Running, Branch, int]]:
+        """What is read and how many tokens of it: first of answers that are being written, then prompts, then newcomers."""
         room = self._model.max_rows
-        work: list[tuple[Row, _Sequence, int]] = []
-        order = sorted(self._running, key=lambda pair: pair[1].num_unread > 1)
+        work: list[tuple[_Running, Branch, int]] = []
+        order = deque(sorted(self._running, key=lambda one: not one.is_written))
         while room:
-            if len(work) == len(order):
-                newcomer = self._newcomer(queue)
-                if newcomer is None:
-                    break
-                order.append(newcomer)
-            row, sequence = order[len(work)]
-            count = min(room, sequence.num_unread)
-            self._shared.advance(sequence, count)
-            work.append((row, sequence, count))
-            room -= count
+            one = order.popleft() if order else self._newcomer(queue)
+            if one is None:
+                break
+            for branch in one.branches:
+                count = min(room, branch.num_unread)
+                self._sequences.advance(branch, count)
+                work.append((one, branch, count))
+                room -= count
         return work
 
-    def _newcomer(self, queue: deque[Row]) -> tuple[Row, _Sequence] | None:
-        """The first row of the queue that may join now. Who waits for a beginning that another reads lets others pass."""
-        if len(self._running) >= self._max_batch:
-            return None
-        for place, row in enumerate(queue):
-            if row.finished:
+    def _newcomer(self, queue: deque[Answer]) -> _Running | None:
+        """The first of the queue that may join now. Who waits for a beginning that another reads lets others pass."""
+        num_running = sum(one.answer.num_branches for one in self._running)
+        for place, answer in enumerate(queue):
+            if answer.finished:
                 continue
-            adapter = row.request.adapter
-            borrowed = self._shelf.borrow(adapter) if adapter else None
-            if adapter and borrowed is None:
+            if num_running + answer.num_branches > self._max_batch:
                 return None
-            sequence = _Sequence(row.prompt_ids, len(row.prompt_ids) + row.num_left, adapter or "")
-            sequence.adapter = borrowed.address if borrowed else 0
-            num_shareable = len(row.prompt_ids) - 1 if self._shares else 0
-            if self._shared.admit(sequence, num_shareable, num_spared=self._num_spared):
+            name = answer.request.adapter
+            adapter = self._shelf.borrow(name) if name else None
+            if name and adapter is None:
+                return None
+            branch = self._begun(answer, adapter)
+            num_shareable = len(branch.ids) - 1 if self._shares else 0
+            if self._sequences.admit(
+                branch, num_shareable, num_branches=answer.num_branches, num_spared=self._num_spared
+            ):
                 del queue[place]
-                self._running.append((row, sequence))
-                return row, sequence
-            if adapter:
-                self._shelf.give_back(adapter)
-            if not self._shared.is_coming(sequence, num_shareable):
+                self._running.append(_Running(answer, [branch]))
+                self._put_prefix(branch)
+                return self._running[-1]
+            if name:
+                self._shelf.give_back(name)
+            if not self._sequences.is_coming(branch, num_shareable):
                 return None
         return None
 
-    def _read(self, work: Sequence[tuple[_Sequence, int, int]]) -> torch.Tensor:
-        """Read the last `count` read tokens of each sequence; logits after the last `wanted` of them."""
+    def _begun(self, answer: Answer, adapter: Adapter | None) -> Branch:
+        num_virtual = adapter.num_virtual if adapter else 0
+        ids = [*range(-num_virtual, 0), *answer.prompt_ids]
+        return Branch(ids, len(ids) + answer.num_left, salt=answer.request.adapter or "", adapter=adapter)
+
+    def _put_prefix(self, branch: Branch) -> None:
+        """Keys and values that an adapter brings along are written instead of computed."""
+        adapter, start = branch.adapter, branch.num_read
+        if adapter is not None and adapter.prefix is not None and start < adapter.num_virtual:
+            self._sequences.advance(branch, adapter.num_virtual - start)
+            self._model.put(branch.table, start, adapter.prefix[:, :, :, start:])
+
+    def _read(self, work: Sequence[tuple[Branch, int, int]]) -> torch.Tensor:
+        """Read the last `count` read tokens of each branch; logits after the last `wanted` of them."""
         ids: list[int] = []
         positions: list[int] = []
         tables: list[int] = []
         adapters: list[int] = []
         places: list[int] = []
-        for sequence, count, num_wanted in work:
-            start = sequence.num_read - count
-            ids += sequence.ids[start : sequence.num_read]
-            positions += range(start, sequence.num_read)
-            tables += [sequence.table.ctypes.data] * count
-            adapters += [sequence.adapter] * count
+        virtual: list[tuple[int, torch.Tensor]] = []
+        for branch, count, num_wanted in work:
+            start = branch.num_read - count
+            if branch.adapter is not None and branch.adapter.embeddings is not None:
+                for number, vector in enumerate(branch.adapter.embeddings[start : branch.num_read]):
+                    virtual.append((len(ids) + number, vector))
+            ids += branch.ids[start : branch.num_read]
+            positions += range(start, branch.num_read)
+            tables += [branch.table.ctypes.data] * count
+            adapters += [branch.adapter.address if branch.adapter else 0] * count
             places += range(len(ids) - num_wanted, len(ids))
         rows = [np.array(values, np.int64) for values in (positions, tables, adapters)]
-        return self._model.read(ids, rows[0], rows[1], places, rows[2])
+        return self._model.read(ids, rows[0], rows[1], places, rows[2], virtual)

@@ -17,7 +17,10 @@ class Shelf:
     def __init__(self, folders: Mapping[str, Path], sizes: Sizes, max_bytes: int) -> None:
         """Every adapter is read once, so that a wrong one is told now and not to somebody who asks for it later."""
         self._folders, self._sizes, self._max_bytes = dict(folders), sizes, max_bytes
-        self._num_bytes = {name: read_adapter(folder, sizes).num_bytes for name, folder in folders.items()}
+        read = {name: read_adapter(folder, sizes) for name, folder in folders.items()}
+        self._num_bytes = {name: adapter.num_bytes for name, adapter in read.items()}
+        self.max_virtual = max((adapter.num_virtual for adapter in read.values()), default=0)
+        """The most tokens that any adapter puts before a prompt."""
         for name, size in self._num_bytes.items():
             if size > max_bytes:
                 raise EngineError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 # What decoders write for bytes that do not (yet) make a character.
 _INCOMPLETE = "\ufffd"
@@ -21,6 +22,12 @@ class TextWriter:
         self.text = ""
         self.stopped = False
         """True once a stop string was found: nothing comes after."""
+
+    def twin(self) -> TextWriter:
+        """A writer of the same text so far, which goes its own way from here."""
+        twin = copy(self)
+        twin._ids = self._ids.copy()
+        return twin
 
     def push(self, token_id: int) -> str:
         """Add a token; returns what can be shown now."""

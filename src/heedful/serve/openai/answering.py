@@ -83,8 +83,8 @@ async def _chunks(shape: Shape, running: Running, include_usage: bool) -> AsyncI
             if event is None:
                 yield ": still here\n\n"
                 continue
-            if event.text:
-                yield _event(shape.piece(event.index, event.text))
+            for chunk in shape.pieces(event):
+                yield _event(chunk)
             if event.generation is not None:
                 generations.append(event.generation)
                 yield _event(shape.ending(event.index, reason_of(event.generation)))

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from heedful.errors import HeedfulError, UserError
+from heedful.errors import HeedfulError, InputError, UserError
 from heedful.feedback.store import NotFoundError
 from heedful.project.settings import nearest
 from heedful.serve.openai.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
@@ -24,6 +24,14 @@ _PARAMETERS = {
     "/v1/completions": list(CompletionRequest.model_fields),
 }
 log = logging.getLogger("heedful.serve")
+
+
+class ParameterError(InputError):
+    """A parameter that does not fit the others, or the model."""
+
+    def __init__(self, message: str, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class ErrorDetail(BaseModel):
@@ -65,6 +73,8 @@ def explain(error: HeedfulError) -> tuple[int, str | None, str | None]:
         return 404, "model", "model_not_found"
     if isinstance(error, NotFoundError):
         return 404, None, "not_found"
+    if isinstance(error, ParameterError):
+        return 400, error.parameter, None
     if isinstance(error, UserError):
         return 400, None, None
     if isinstance(error, StoppingError):

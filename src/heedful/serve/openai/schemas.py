@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MAX_CHOICES = 16
 MAX_STOPS = 4
 MAX_BIASES = 1024
+MAX_TOP_LOGPROBS = 20
+MAX_TEXT_LOGPROBS = 5
 
 UNSUPPORTED = frozenset(
     {
@@ -28,7 +30,6 @@ UNSUPPORTED = frozenset(
         "suffix",
         "tool_choice",
         "tools",
-        "top_logprobs",
         "verbosity",
         "web_search_options",
     }
@@ -217,8 +218,12 @@ class ChatRequest(SamplingRequest):
     """Longest answer in tokens. When both are given, the smaller counts."""
     response_format: TextFormat | None = None
     """Only free text."""
-    logprobs: Off | None = None
-    """Not supported: only false."""
+    logprobs: bool | None = False
+    """Tell the log-probability of each token, before temperature and limits."""
+    top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS), _WHOLE] | None = None
+    """With `logprobs`: how many of the likeliest tokens are told at each place."""
+    return_tokens_as_token_ids: bool | None = False
+    """With `logprobs`: write tokens as `token_id:7`. Not in OpenAI's API, but in vLLM's."""
 
 
 class CompletionRequest(SamplingRequest):
@@ -230,8 +235,10 @@ class CompletionRequest(SamplingRequest):
     """Longest continuation in tokens."""
     echo: Off | None = None
     """Not supported: only false."""
-    best_of: Annotated[int, Field(ge=1, le=1), _WHOLE] | None = None
-    """Not supported: only 1."""
+    best_of: Annotated[int, Field(ge=1, le=MAX_CHOICES), _WHOLE] | None = None
+    """Write so many continuations, and return the `n` with the highest mean log-probability per token. Not with `stream`."""
+    logprobs: Annotated[int, Field(ge=0, le=MAX_TEXT_LOGPROBS), _WHOLE] | None = None
+    """Tell the log-probability of each token and of so many of the likeliest ones."""
 
 
 class ModelCard(BaseModel):
@@ -261,6 +268,42 @@ class TokenUsage(BaseModel):
 EndReason = Literal["stop", "length"]
 
 
+class TopToken(BaseModel):
+    """A token that could stand at a place of an answer."""
+
+    token: str
+    """Its text; part of a character as `bytes:\\xe4\\xbd`."""
+    logprob: float
+    """Natural logarithm; -9999 for what cannot be."""
+    bytes: list[int] | None
+    """What it adds to the text's UTF-8: nothing for control tokens. Null where the tokenizer does not tell."""
+
+
+class ChosenToken(TopToken):
+    """The token that stands there."""
+
+    top_logprobs: list[TopToken]
+    """The likeliest ones."""
+
+
+class ChatLogprobs(BaseModel):
+    """The tokens of an answer, or of a piece of it. Those of a stop text, which is not shown, are left out."""
+
+    content: list[ChosenToken]
+    refusal: None = None
+
+
+class TextLogprobs(BaseModel):
+    """The tokens of a continuation, or of a piece of it."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]] | None
+    """The likeliest ones and the chosen one; null when none were asked for."""
+    text_offset: list[int]
+    """Where each begins in the continuation, in characters."""
+
+
 class ChatAnswer(BaseModel):
     """What the assistant says."""
 
@@ -275,7 +318,7 @@ class ChatChoice(BaseModel):
     index: int
     message: ChatAnswer
     finish_reason: EndReason
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(BaseModel):
@@ -304,7 +347,7 @@ class ChatChunkChoice(BaseModel):
     index: int
     delta: ChatDelta
     finish_reason: EndReason | None = None
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatChunk(BaseModel):
@@ -325,7 +368,7 @@ class TextChoice(BaseModel):
     index: int
     text: str
     finish_reason: EndReason | None = None
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
 
 
 class TextCompletion(BaseModel):

@@ -6,14 +6,17 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
 
 from heedful.errors import EngineError, InputError
-from heedful.generate.engine import Request, Sampling
+from heedful.generate.engine import Event, Request, Sampling
+from heedful.generate.several import by_likelihood, sampled
 from heedful.records import Generation, Message
+from heedful.serve.openai.errors import ParameterError
 from heedful.serve.openai.schemas import (
     ChatAnswer,
     ChatChoice,
@@ -21,14 +24,17 @@ from heedful.serve.openai.schemas import (
     ChatChunkChoice,
     ChatCompletion,
     ChatDelta,
+    ChatLogprobs,
     ChatRequest,
     CompletionRequest,
     EndReason,
     SamplingRequest,
     TextChoice,
     TextCompletion,
+    TextLogprobs,
     TokenUsage,
 )
+from heedful.serve.openai.token_logprobs import AnswerTokens, Told, in_chat, in_text
 from heedful.serve.state import ServedModel, StoppingError
 
 _AS_LONG_AS_IT_CAN = 2**31
@@ -42,6 +48,7 @@ class Shape(ABC):
 
     def __init__(self, body: SamplingRequest, model: ServedModel, prefix: str) -> None:
         self.model, self.num_choices = model, body.n or 1
+        self._stops, self._tokens = bool(body.stop), dict[int, AnswerTokens]()
         self.id = f"{prefix}-{uuid4().hex}"
         self.shared: dict[str, Any] = {
             "id": self.id,
@@ -63,9 +70,19 @@ class Shape(ABC):
     def opening(self) -> list[BaseModel]:
         """Chunks before the first piece of text."""
 
+    def pieces(self, event: Event) -> list[BaseModel]:
+        """A chunk with what an event brings of an answer, if it brings anything."""
+        tokens = self._tokens_of(event) if self.tells_tokens else []
+        return [self.piece(event.index, event.text, tokens)] if event.text or tokens else []
+
+    @property
     @abstractmethod
-    def piece(self, index: int, text: str) -> BaseModel:
-        """A chunk with a piece of text."""
+    def tells_tokens(self) -> bool:
+        """Whether log-probabilities were asked for."""
+
+    @abstractmethod
+    def piece(self, index: int, text: str, tokens: Sequence[Told]) -> BaseModel:
+        """A chunk with a piece of text and what is told of its tokens."""
 
     @abstractmethod
     def ending(self, index: int, reason: EndReason) -> BaseModel:
@@ -74,6 +91,24 @@ class Shape(ABC):
     @abstractmethod
     def usage(self, generations: Sequence[Generation]) -> BaseModel:
         """The last chunk of a stream that was asked to tell the usage."""
+
+    def _all_tokens(self, generation: Generation) -> list[Told]:
+        """Of a whole answer; none where they were not asked for."""
+        return self._tokens_of(Event(generation.index, "", generation)) if self.tells_tokens else []
+
+    def _tokens_of(self, event: Event) -> list[Told]:
+        assert self.model.vocabulary is not None
+        tokens = self._tokens.setdefault(event.index, AnswerTokens(self.model.vocabulary, self._stops))
+        told = tokens.next(event.logprobs)
+        return told if event.generation is None else [*told, *tokens.rest(event.generation)]
+
+    def _check_vocabulary(self) -> None:
+        if self.tells_tokens and self.model.vocabulary is None:
+            raise ParameterError(
+                f"the tokens of the model {self.model.id!r} are not known to this server; leave logprobs out, or ask its own "
+                "endpoint",
+                "logprobs",
+            )
 
 
 class Chat(Shape):
@@ -90,11 +125,25 @@ class Chat(Shape):
             Message("system" if message.role == "developer" else message.role, message.content)
             for message in self._body.messages
         )
-        return Request(self.id, messages, sampling=sampling_of(self._body, longest))
+        if self._body.top_logprobs and not self.tells_tokens:
+            raise ParameterError("top_logprobs is told beside logprobs only; set logprobs to true", "top_logprobs")
+        self._check_vocabulary()
+        return Request(
+            self.id,
+            messages,
+            sampling=sampling_of(self._body, longest),
+            logprobs=self.tells_tokens,
+            top_logprobs=self._body.top_logprobs or 0,
+        )
 
     def whole(self, generations: Sequence[Generation]) -> ChatCompletion:
         choices = [
-            ChatChoice(index=answer.index, message=ChatAnswer(content=answer.text), finish_reason=reason_of(answer))
+            ChatChoice(
+                index=answer.index,
+                message=ChatAnswer(content=answer.text),
+                finish_reason=reason_of(answer),
+                logprobs=self._words(self._all_tokens(answer)),
+            )
             for answer in generations
         ]
         return ChatCompletion(**self.shared, choices=choices, usage=usage_of(generations))
@@ -102,8 +151,12 @@ class Chat(Shape):
     def opening(self) -> list[BaseModel]:
         return [self._chunk(index, ChatDelta(role="assistant", content="")) for index in range(self.num_choices)]
 
-    def piece(self, index: int, text: str) -> ChatChunk:
-        return self._chunk(index, ChatDelta(content=text))
+    @property
+    def tells_tokens(self) -> bool:
+        return bool(self._body.logprobs)
+
+    def piece(self, index: int, text: str, tokens: Sequence[Told]) -> ChatChunk:
+        return self._chunk(index, ChatDelta(content=text), tokens=tokens)
 
     def ending(self, index: int, reason: EndReason) -> ChatChunk:
         return self._chunk(index, ChatDelta(), reason)
@@ -111,9 +164,14 @@ class Chat(Shape):
     def usage(self, generations: Sequence[Generation]) -> ChatChunk:
         return ChatChunk(**self.shared, choices=[], usage=usage_of(generations))
 
-    def _chunk(self, index: int, delta: ChatDelta, reason: EndReason | None = None) -> ChatChunk:
-        choice = ChatChunkChoice(index=index, delta=delta, finish_reason=reason)
+    def _chunk(
+        self, index: int, delta: ChatDelta, reason: EndReason | None = None, tokens: Sequence[Told] = ()
+    ) -> ChatChunk:
+        choice = ChatChunkChoice(index=index, delta=delta, finish_reason=reason, logprobs=self._words(tokens))
         return ChatChunk(**self.shared, choices=[choice])
+
+    def _words(self, tokens: Sequence[Told]) -> ChatLogprobs | None:
+        return in_chat(tokens, as_ids=bool(self._body.return_tokens_as_token_ids))
 
 
 class Text(Shape):
@@ -124,22 +182,61 @@ class Text(Shape):
         self._body = body
 
     def request(self) -> Request:
-        if self.model.encode is None:
+        if self.model.vocabulary is None:
             raise InputError(f"the model {self.model.id!r} answers conversations only; use /v1/chat/completions")
-        sampling = sampling_of(self._body, self._body.max_tokens or 16)
-        return Request(self.id, prompt_ids=tuple(self.model.encode(self._body.prompt)), sampling=sampling)
+        request = Request(
+            self.id,
+            prompt_ids=tuple(self.model.vocabulary.encode(self._body.prompt)),
+            sampling=sampling_of(self._body, self._body.max_tokens or 16),
+            logprobs=self.tells_tokens,
+            top_logprobs=self._body.logprobs or 0,
+        )
+        return self._several(request) if self._body.best_of is not None else request
+
+    def _several(self, request: Request) -> Request:
+        num_samples = self._body.best_of or 1
+        if num_samples < self.num_choices:
+            raise ParameterError(
+                f"best_of is {num_samples}, expected at least n, which is {self.num_choices}", "best_of"
+            )
+        if num_samples == self.num_choices:
+            return request
+        if self._body.stream:
+            raise ParameterError(
+                "best_of chooses among whole continuations, which cannot be streamed; leave stream or best_of out",
+                "best_of",
+            )
+        single = replace(request, sampling=replace(request.sampling, n=1))
+        try:
+            return sampled(single, num_samples, logprobs=True)
+        except InputError as error:
+            raise ParameterError(str(error).removeprefix(f"request {self.id!r}: "), "best_of") from None
 
     def whole(self, generations: Sequence[Generation]) -> TextCompletion:
+        best = generations
+        if len(generations) > self.num_choices:
+            ranked = by_likelihood(generations)[: self.num_choices]
+            best = [replace(answer, index=place) for place, answer in enumerate(ranked)]
         choices = [
-            TextChoice(index=answer.index, text=answer.text, finish_reason=reason_of(answer)) for answer in generations
+            TextChoice(
+                index=answer.index,
+                text=answer.text,
+                finish_reason=reason_of(answer),
+                logprobs=self._words(self._all_tokens(answer)),
+            )
+            for answer in best
         ]
         return TextCompletion(**self.shared, choices=choices, usage=usage_of(generations))
 
     def opening(self) -> list[BaseModel]:
         return []
 
-    def piece(self, index: int, text: str) -> TextCompletion:
-        return self._chunk(TextChoice(index=index, text=text))
+    @property
+    def tells_tokens(self) -> bool:
+        return self._body.logprobs is not None
+
+    def piece(self, index: int, text: str, tokens: Sequence[Told]) -> TextCompletion:
+        return self._chunk(TextChoice(index=index, text=text, logprobs=self._words(tokens)))
 
     def ending(self, index: int, reason: EndReason) -> TextCompletion:
         return self._chunk(TextChoice(index=index, text="", finish_reason=reason))
@@ -149,6 +246,9 @@ class Text(Shape):
 
     def _chunk(self, choice: TextChoice) -> TextCompletion:
         return TextCompletion(**self.shared, choices=[choice])
+
+    def _words(self, tokens: Sequence[Told]) -> TextLogprobs | None:
+        return in_text(tokens, with_top=bool(self._body.logprobs))
 
 
 def sampling_of(body: SamplingRequest, max_tokens: int) -> Sampling:

@@ -1,12 +1,13 @@
-"""LoRA adapters beside packed weights: each row of a step may have its own. arXiv:2106.09685.
+"""Adapters beside packed weights: each row of a step may have its own.
 
-An adapter adds B (A x) to a layer's result. Where no row of a step has one, nothing of this is run.
+LoRA (arXiv:2106.09685) adds B (A x) to a layer's result; where no row of a step has one, nothing of this is run. Prefix tuning
+(arXiv:2101.00190) brings keys and values of virtual tokens before the prompt, prompt tuning (arXiv:2104.08691) their embeddings.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from heedful.errors import ModelError
@@ -30,15 +32,27 @@ MAX_RANK = 256
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter that kernels can read; `tensors` owns the memory."""
+    """An adapter that kernels can read; `tensors` owns the memory. Of table, prefix and embeddings it has one."""
 
-    table: Any
-    """(layers, modules, NUM_FIELDS) integers."""
     tensors: Sequence[torch.Tensor]
+    table: Any = None
+    """(layers, modules, NUM_FIELDS) integers: where LoRA's matrices lie."""
+    prefix: torch.Tensor | None = None
+    """(layers, 2, key-value heads, virtual tokens, head_dim): keys and values, as attention sees them."""
+    embeddings: torch.Tensor | None = None
+    """(virtual tokens, hidden)."""
 
     @property
     def address(self) -> int:
-        return int(self.table.ctypes.data)
+        """Of the table; 0 without one."""
+        return int(self.table.ctypes.data) if self.table is not None else 0
+
+    @property
+    def num_virtual(self) -> int:
+        """Tokens that stand before the prompt."""
+        if self.prefix is not None:
+            return int(self.prefix.shape[3])
+        return len(self.embeddings) if self.embeddings is not None else 0
 
     @property
     def num_bytes(self) -> int:
@@ -47,22 +61,31 @@ class Adapter:
 
 
 def read_adapter(folder: Path, sizes: Sizes) -> Adapter:
-    """Read a LoRA adapter as peft saves it; raises ModelError for what the kernels cannot apply."""
+    """Read an adapter as peft saves it; raises ModelError for what the kernels cannot apply."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"{folder} is no adapter that can be read ({error}); name a folder that `heedful tune` or peft made"
         ) from None
+    kind = config.get("peft_type")
+    if kind not in _READERS:
+        raise ModelError(
+            f"{folder} is an adapter of the kind {kind}; these can be chosen per request: {', '.join(_READERS)}; merge others into their base"
+        )
+    return _READERS[kind](folder, config, weights, sizes)
+
+
+def _read_lora(folder: Path, config: Any, weights: Mapping[str, torch.Tensor], sizes: Sizes) -> Adapter:
     unknown = [
         key
         for key in ("modules_to_save", "layer_replication", "use_dora", "alora_invocation_tokens")
         if config.get(key)
     ]
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unknown:
+    if config.get("bias", "none") != "none" or unknown:
         raise ModelError(
-            f"{folder}: only plain LoRA can be chosen per request ({', '.join(unknown) or config.get('peft_type')})"
+            f"{folder}: only plain LoRA can be chosen per request, not with {', '.join(unknown) or 'biases'}; merge it into its base"
         )
     table = np.zeros((sizes.num_layers, len(MODULES), NUM_FIELDS), np.int64)
     kept: list[torch.Tensor] = []
@@ -79,7 +102,39 @@ def read_adapter(folder: Path, sizes: Sizes) -> Adapter:
         parts = [_padded(first.float(), 64), _padded(second, LANES if module in MODULES[:3] else 64)]
         kept += parts
         table[layer, MODULES.index(module)] = [*(part.data_ptr() for part in parts), rank]
-    return Adapter(table, kept)
+    return Adapter(kept, table=table)
+
+
+def _read_prefix(folder: Path, config: Any, weights: Mapping[str, torch.Tensor], sizes: Sizes) -> Adapter:
+    saved = _virtual(folder, weights, 2 * sizes.num_layers * sizes.num_kv_heads * sizes.head_dim)
+    split = saved.view(len(saved), sizes.num_layers, 2, sizes.num_kv_heads, sizes.head_dim)
+    prefix = split.permute(1, 2, 3, 0, 4).contiguous()
+    return Adapter([prefix], prefix=prefix)
+
+
+def _read_prompt(folder: Path, config: Any, weights: Mapping[str, torch.Tensor], sizes: Sizes) -> Adapter:
+    embeddings = _virtual(folder, weights, sizes.hidden)
+    return Adapter([embeddings], embeddings=embeddings)
+
+
+def _virtual(folder: Path, weights: Mapping[str, torch.Tensor], width: int) -> torch.Tensor:
+    """The virtual tokens, (tokens, width)."""
+    saved = weights.get("prompt_embeddings")
+    if saved is None or saved.dim() != 2 or saved.shape[1] != width:
+        found = "nothing of that name" if saved is None else str(tuple(saved.shape))
+        raise ModelError(
+            f"{folder}: prompt_embeddings are expected with {width} numbers for each virtual token, found {found}; the adapter was "
+            "made for another model"
+        )
+    return saved.float().contiguous()
+
+
+_READERS: Mapping[str, Callable[[Path, Any, Mapping[str, torch.Tensor], Sizes], Adapter]] = {
+    "LORA": _read_lora,
+    "PREFIX_TUNING": _read_prefix,
+    "PROMPT_TUNING": _read_prompt,
+    "P_TUNING": _read_prompt,
+}
 
 
 def _place(folder: Path, name: str, sizes: Sizes) -> tuple[int, str, str]:

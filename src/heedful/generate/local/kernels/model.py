@@ -62,17 +62,20 @@ class KernelModel:
         tables: NDArray[np.int64],
         wanted: Sequence[int],
         adapters: NDArray[np.int64] | None = None,
+        virtual: Sequence[tuple[int, torch.Tensor]] = (),
     ) -> torch.Tensor:
         """Read tokens; returns the logits after the tokens `wanted` (places in `ids`), (wanted, vocabulary).
 
         `tables` holds for each token the address of its sequence's block numbers. Keys and values of all earlier positions
         must be in these blocks already, or among the tokens of this call. `adapters`: for each token the address of an
-        adapter's table, or 0.
+        adapter's table, or 0. `virtual`: places in `ids` with the embedding (hidden,) that is read there instead.
         """
         num_rows = len(ids)
         assert num_rows <= self.max_rows
         sizes = self._weights.sizes
         self._hidden[:num_rows, : sizes.hidden] = self._weights.embeddings[list(ids)].float()
+        for place, vector in virtual:
+            self._hidden[place, : sizes.hidden] = vector
         self._counters[:] = 0
         places = np.array(wanted, np.int64)
         logits = torch.empty(len(wanted), padded(sizes.vocabulary))
@@ -90,6 +93,22 @@ class KernelModel:
         arguments = (self._plan, moment, self._layers, places, self._outputs.data_ptr(), logits.data_ptr())
         self._team.run(lambda thread: forward(thread, self._team.size, *arguments))
         return logits[:, : sizes.vocabulary]
+
+    def put(self, table: NDArray[np.int64], start: int, values: torch.Tensor) -> None:
+        """Write keys and values (layers, 2, key-value heads, tokens, head_dim) of the positions from `start` on."""
+        sizes = self._weights.sizes
+        shape = (sizes.num_layers, self.num_blocks, sizes.num_kv_heads)
+        keys = self._caches[0].view(*shape, sizes.head_dim, BLOCK)
+        rest = self._caches[1].view(*shape, BLOCK, sizes.head_dim)
+        for number in range(values.shape[3]):
+            block, place = int(table[(start + number) // BLOCK]), (start + number) % BLOCK
+            keys[:, block, :, :, place] = values[:, 0, :, number].to(keys.dtype)
+            rest[:, block, :, place] = values[:, 1, :, number].to(rest.dtype)
+
+    def copy_block(self, source: int, target: int) -> None:
+        """Keys and values of all layers."""
+        for cache in self._caches:
+            cache[:, target] = cache[:, source]
 
     def close(self) -> None:
         """End the threads."""
