@@ -11,7 +11,7 @@ int8: activations are rounded to 16 bits with a scale for every GROUP inputs of 
 coarse. Rounding activations to 8 bits would be a quarter faster (one instruction multiplies 32 pairs instead of 16), but
 moves the logits of a 135M model more than the weights' rounding does.
 
-A row's sums never depend on how many rows share the tile: each lane adds its inputs one by one in their order.
+A row's sums never depend on how many rows share the tile: each lane adds its inputs in their order.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from heedful.generate.local.kernels.simd import BYTES16, FLOAT, FLOATS, INT32, I
 GROUP = 32
 """Inputs that share a scale."""
 COLUMNS = 16
+CHAIN = 64
+"""Inputs whose products are added one by one before the sum is added to the total: one long chain would lose a digit."""
 
 
 def _float_tile(num_rows: int, kind: str) -> Any:
@@ -36,13 +38,21 @@ def _float_tile(num_rows: int, kind: str) -> Any:
         e: Emitter, x: Any, x_stride: Any, weights: Any, depth: Any, y: Any, y_stride: Any, add: Any
     ) -> None:
         rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
+        totals = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
         sums = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
-        with e.loop(depth) as k:
-            column = e.as_floats(e.at(weights, k, weight_bytes), kind)
-            for row, total in zip(rows, sums, strict=True):
-                value = e.spread(e.load(e.at(row, k, 4), FLOAT))
-                e.builder.store(e.multiply_add(value, column, e.builder.load(total)), total)
-        _write(e, [e.builder.load(total) for total in sums], y, y_stride, add)
+        with e.loop(e.builder.udiv(depth, e.int64(CHAIN))) as chain:
+            for part in sums:
+                e.builder.store(e.floats(0.0), part)
+            first = e.builder.mul(chain, e.int64(CHAIN))
+            with e.loop(e.int64(CHAIN)) as number:
+                k = e.builder.add(first, number)
+                column = e.as_floats(e.at(weights, k, weight_bytes), kind)
+                for row, part in zip(rows, sums, strict=True):
+                    value = e.spread(e.load(e.at(row, k, 4), FLOAT))
+                    e.builder.store(e.multiply_add(value, column, e.builder.load(part)), part)
+            for part, total in zip(sums, totals, strict=True):
+                e.builder.store(e.builder.fadd(e.builder.load(total), e.builder.load(part)), total)
+        _write(e, [e.builder.load(total) for total in totals], y, y_stride, add)
 
     return instruction(float_tile)
 
