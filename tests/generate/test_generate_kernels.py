@@ -320,6 +320,34 @@ def test_scores_equal_transformers_and_share(loaded: LoadedModel, engine: LocalE
     assert list(engine.score(items)) == results
 
 
+CONTEXTS = st.lists(
+    st.tuples(
+        st.integers(1, 70), st.lists(st.lists(st.integers(3, 200), min_size=1, max_size=40), min_size=1, max_size=9)
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(contexts=CONTEXTS, data=st.data())
+def test_continuations_of_one_context_score_as_each_by_itself(
+    loaded: LoadedModel, contexts: list[tuple[int, list[list[int]]]], data: st.DataObject
+) -> None:
+    # Contexts begin alike, so that blocks are shared between them, too; their continuations come in any order.
+    pairs = [(tuple(range(5, 5 + length)), tuple(ids)) for length, group in contexts for ids in group]
+    pairs = data.draw(st.permutations(pairs))
+    items = [
+        ScoreRequest(str(number), prompt_ids=context, continuation_ids=ids)
+        for number, (context, ids) in enumerate(pairs)
+    ]
+    with LocalEngine(loaded, max_length=112, max_memory=1) as engine:
+        found = list(engine.score(items))
+        assert engine.num_tokens_kept == 0
+    with LocalEngine(loaded, max_length=112, share_beginnings=False) as alone:
+        assert [next(alone.score([item])) for item in items] == found
+
+
 def test_scores_beside_answers_under_way(loaded: LoadedModel) -> None:
     items = [ScoreRequest("s", (Message("user", "x" * 100),), "y" * 60)]
     # Memory for two of the longest: one answer holds half of it.

@@ -21,6 +21,7 @@ from heedful.generate.local.choosing import choose
 from heedful.generate.local.kernels.adapters import Adapter
 from heedful.generate.local.kernels.attention import BLOCK
 from heedful.generate.local.kernels.model import KernelModel
+from heedful.generate.local.likelihoods import Item, Likelihoods
 from heedful.generate.local.rows import Answer, Row, why_no_room
 from heedful.generate.local.sequences import Branch, Sequences, num_blocks
 from heedful.generate.local.shelf import Shelf
@@ -37,18 +38,6 @@ class _Running:
     def is_written(self) -> bool:
         """Its prompt is read: what it reads next are tokens that it wrote."""
         return all(branch.num_unread <= 1 for branch in self.branches)
-
-
-class _Scored:
-    """Ids of which the last few are scored."""
-
-    def __init__(self, place: int, ids: Sequence[int], num_scored: int, *, shares: bool) -> None:
-        self.place, self.ids = place, ids
-        # What comes after the last id is not asked for, so it is not read.
-        self.branch = Branch(ids[:-1], len(ids) - 1)
-        self.num_unscored = len(ids) - 1 - num_scored
-        self.num_shareable = self.num_unscored if shares else 0
-        """Nobody asks for the logits after these."""
 
 
 class PagedRunner:
@@ -129,48 +118,12 @@ class PagedRunner:
         self.tidy()
         self._sequences = Sequences(self._model.num_blocks)
 
-    def score(self, items: Sequence[tuple[Sequence[int], int]]) -> list[float]:
+    def score(self, items: Sequence[Item]) -> list[float]:
         """For each (ids, how many of the last are scored) their log-likelihood. Answers under way are not touched."""
-        totals = [0.0] * len(items)
-        waiting = deque(
-            _Scored(place, ids, num_scored, shares=self._shares) for place, (ids, num_scored) in enumerate(items)
-        )
-        running: list[_Scored] = []
-        while waiting or running:
-            work: list[tuple[_Scored, int]] = []
-            room = self._model.max_rows
-            while room:
-                if len(work) == len(running):
-                    if not waiting or not self._sequences.admit(waiting[0].branch, waiting[0].num_shareable):
-                        break
-                    running.append(waiting.popleft())
-                item = running[len(work)]
-                count = min(room, item.branch.num_unread)
-                self._sequences.advance(item.branch, count)
-                work.append((item, count))
-                room -= count
-            assert work, "the room that answers leave holds the longest item"
-            self._score_pass(work, totals)
-            for item, _ in work:
-                if not item.branch.num_unread:
-                    self._sequences.release([item.branch])
-            running = [item for item in running if item.branch.num_unread]
-        return totals
-
-    def _score_pass(self, work: Sequence[tuple[_Scored, int]], totals: list[float]) -> None:
-        """Read the tokens that were planned, and add what they tell about the tokens behind them."""
-        parts = [(item, min(count, item.branch.num_read - item.num_unscored)) for item, count in work]
-        counted = [(item.branch, count, max(part, 0)) for (item, count), (_, part) in zip(work, parts, strict=True)]
-        logits = self._read(counted)
-        start = 0
-        for item, count in parts:
-            if count > 0:
-                end = item.branch.num_read
-                targets = torch.tensor(item.ids[end - count + 1 : end + 1])
-                own = logits[start : start + count]
-                picked = own.gather(1, targets[:, None])[:, 0] - own.logsumexp(dim=-1)
-                totals[item.place] += float(picked.double().sum())
-                start += count
+        run = Likelihoods(items, self._sequences, max_blocks=self._num_spared, shares=self._shares)
+        while not run.is_done:
+            run.advance(self._model.max_rows, self._read, self._model.copy_block)
+        return run.totals
 
     def close(self) -> None:
         """End the model's threads."""
