@@ -54,7 +54,7 @@ serve: install
 	$(BIN)/heedful serve --project $(PROJECT) --port $(PORT)
 
 # Two processes, one thread each: on busy cores two threads of one process wait for each other more than they compute.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: install install-clients
 	$(BIN)/ruff check

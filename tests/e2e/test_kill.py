@@ -17,20 +17,15 @@ import pytest
 import killer
 from forked import Nursery, nursery
 from heedful.project import MILESTONES
-from heedful.records import read_examples
+from interrupted import STAGES, assert_equal_end, before, killed
 from small_project import Project, small_project
-
-KILLER = str(Path(killer.__file__))
-
-
-STAGES = ("import", "construct", "curate", "tune", "evaluate")
 
 
 def milestones(finished: Project, folder: Path) -> dict[str, Counter[str]]:
     """What each stage passes, recorded in a second uninterrupted run on a fresh project."""
     project = small_project(folder)
     record = folder.with_suffix(".milestones")
-    process = project.heedful("run", prefix=(KILLER, "record", str(record)))
+    process = project.heedful("run", prefix=(killer.__file__, "record", str(record)))
     assert process.returncode == 0, process.stderr
     assert project.results() == finished.results(), "two uninterrupted runs must agree before anything else can"
     passed: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
@@ -40,42 +35,6 @@ def milestones(finished: Project, folder: Path) -> dict[str, Counter[str]]:
         stage = next(order) if name == "stage.begun" else stage
         passed[stage][name] += 1
     return passed
-
-
-def before(stage: str, finished: Project, folder: Path) -> Project:
-    """A project in which everything before `stage` is built, and nothing of it or after it was ever begun."""
-    shutil.copytree(finished.folder, folder)
-    state = folder / ".heedful"
-    for later in STAGES[STAGES.index(stage) :]:
-        shutil.rmtree(state / "artifacts" / later)
-        for journal in (state / "journals").glob(f"{later}-*"):
-            journal.unlink()
-    for kept in [*state.glob("requests.sqlite*"), folder / "report.html"]:
-        kept.unlink()
-    return Project(folder)
-
-
-def assert_equal_end(project: Project, finished: Project) -> None:
-    """The same data, weights and scores as without interruption, and no row lost or made twice."""
-    assert project.results() == finished.results()
-    for stage, name in (("construct", "examples.parquet"), ("curate", "data.parquet")):
-        rows, expected = (
-            read_examples(path)
-            for each in (project, finished)
-            for path in (each.folder / ".heedful/artifacts" / stage).glob(f"*/{name}")
-        )
-        assert len({row.id for row in rows}) == len(rows)
-        assert [row.id for row in rows] == [row.id for row in expected]
-    leftovers = list(project.folder.rglob("*.partial*"))
-    assert not leftovers
-    assert not any((project.folder / ".heedful" / "checkpoints").glob("*"))
-
-
-def killed(project: Project, name: str, count: int) -> bool:
-    """Run until the milestone; True when it was reached and the process died there."""
-    process = project.heedful("run", prefix=(KILLER, "kill", name, str(count)))
-    assert process.returncode in (0, -signal.SIGKILL), process.stderr
-    return process.returncode == -signal.SIGKILL
 
 
 def run_forked(
@@ -98,8 +57,7 @@ def points(passed: Counter[str]) -> list[tuple[str, int]]:
     return [(name, count) for name, times in passed.items() for count in sorted({1, (times + 1) // 2, times})]
 
 
-@pytest.mark.model
-@pytest.mark.slow
+@pytest.mark.kill
 def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) -> None:
     """One project, killed at every kind of point in turn, each time continuing from what the last kill left."""
     project = small_project(tmp_path / "chain")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heedful.records import read_examples
+from interrupted import assert_equal_end, before, killed
 from small_project import Project
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
@@ -28,17 +29,23 @@ def test_a_second_run_does_nothing_and_says_so(finished: Project) -> None:
     assert not heavy & imported, "a run with nothing to do answers at once: it loads no models and no data frames"
 
 
-def test_a_tune_setting_redoes_tune_and_evaluate_only(copied: Project) -> None:
-    outcomes = copied.json("run", "--set", "tune.learning_rate=0.0001")
-    assert {outcome["stage"]: outcome["built"] for outcome in outcomes} == {
-        "import": False,
-        "construct": False,
-        "curate": False,
-        "tune": True,
-        "evaluate": True,
-    }
+def test_a_tune_setting_redoes_tune_and_evaluate_only_and_says_how_long_it_takes(copied: Project) -> None:
+    process = copied.heedful("run", "--set", "tune.learning_rate=0.0001")
+    assert process.returncode == 0, process.stderr
+    built = {folder.name: len(list(folder.iterdir())) for folder in (copied.folder / ".heedful/artifacts").iterdir()}
+    assert built == {"import": 1, "construct": 1, "curate": 1, "tune": 2, "evaluate": 2}
+    assert re.search(r"tune: \d+ steps to do", process.stderr)
+    for stage in ("tune", "evaluate"):
+        assert stage in process.stderr
     # Going back finds the old artefacts.
     assert not any(outcome["built"] for outcome in copied.json("run"))
+
+
+def test_killed_while_training_it_ends_as_if_nothing_had_happened(finished: Project, tmp_path: Path) -> None:
+    project = before("tune", finished, tmp_path / "killed")
+    assert killed(project, "train.stepped", 3)
+    assert project.heedful("run").returncode == 0
+    assert_equal_end(project, finished)
 
 
 def test_a_comment_in_the_seeds_file_rebuilds_nothing_further_on(copied: Project) -> None:
@@ -127,14 +134,6 @@ def test_test_rows_are_unseen(finished: Project) -> None:
         trained = {row.groups[kind] for row in rows if row.split == "train" and kind in row.groups}
         tested = {row.groups[kind] for row in rows if row.split == "test" and kind in row.groups}
         assert not trained & tested
-
-
-def test_progress_carries_an_estimate(copied: Project) -> None:
-    process = copied.heedful("run", "--set", "tune.learning_rate=0.0002")
-    assert process.returncode == 0
-    assert re.search(r"tune: \d+ steps to do", process.stderr)
-    for stage in ("tune", "evaluate"):
-        assert stage in process.stderr
 
 
 def test_the_report_lies_beside_the_settings(finished: Project) -> None:
