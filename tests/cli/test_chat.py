@@ -545,7 +545,7 @@ def project(tiny_project: Project, tmp_path: Path) -> Project:
 @pytest.mark.slow
 def test_chat_on_a_project(project: Project, spawn: Spawn) -> None:
     child = spawn("-m", "heedful", *project.arguments("chat", "--max-tokens", "1500"), seconds=120)
-    child.expect_exact("tiny (tuned) answers, with the local engine (float32, ")
+    child.expect_exact("tiny (tuned) answers, with the local engine (int8, ")
     child.expect_exact(PROMPT)
     child.send("Hello" + ENTER)
     # The model writes nonsense, but it writes, and does not come to an end in a moment.

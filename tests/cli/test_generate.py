@@ -24,7 +24,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
     """Models and needs, as engines were asked for; every answer is hostile to terminals."""
     asked: list[tuple[str, set[str]]] = []
 
-    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = ()) -> FakeEngine:
+    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = (), precision: str = "") -> FakeEngine:
         asked.append((name, set(needs)))
         return Recording(lambda request: f"\x1b]0;owned\x07{request.messages[-1].content} \u202eyes")
 

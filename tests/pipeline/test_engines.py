@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from heedful.errors import ModelError
+from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate.engine import Request, generate
 from heedful.generate.fake import FakeEngine
 from heedful.pipeline import engines
@@ -155,3 +155,23 @@ def test_answers_are_taken_for_independent_only_where_the_engine_says_so(
     with new_engine(str(tiny_model), Silent()) as fallback:
         assert not is_independent(fallback)
     assert not is_independent(FakeEngine())
+
+
+def test_the_fastest_precision_that_a_model_has(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(precision: engines.Arithmetic) -> str:
+        engine = new_engine(str(tiny_model), Silent(), precision=precision)
+        engine.close()
+        return described(engine)
+
+    assert "int8" in found("fastest")
+    assert "float32" in found("float32")
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+    assert "float32, transformers" in found("fastest")
+    with pytest.raises(EngineError, match="cannot run in int8"):
+        found("int8")
+
+
+def test_a_precision_is_none_of_an_endpoints_business() -> None:
+    with pytest.raises(InputError, match="leave out int8"):
+        new_engine("http://127.0.0.1:9/v1#m", Silent(), precision="int8")
+    new_engine("http://127.0.0.1:9/v1#m", Silent(), precision="fastest").close()

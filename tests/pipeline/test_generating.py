@@ -130,7 +130,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The engines that were opened, newest last; each test may choose how they are made."""
     opened: list[Any] = []
 
-    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = ()) -> Any:
+    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = (), precision: str = "") -> Any:
         kinds: dict[str, Callable[[], Any]] = {
             "swayed": Swayed,
             "grouped": lambda: Particular(independent=False),

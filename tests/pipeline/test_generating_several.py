@@ -102,7 +102,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Guessing, set[str]]]:
     """The engines that were opened, with what they were to be able to do."""
     made: list[tuple[Guessing, set[str]]] = []
 
-    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = ()) -> Guessing:
+    def new_engine(name: str, watcher: Watcher, *, needs: Sequence[str] = (), precision: str = "") -> Guessing:
         made.append((Guessing(), set(needs)))
         return made[-1][0]
 
@@ -181,7 +181,7 @@ def test_with_a_real_model_it_is_what_the_functions_give(tiny_model: Path, tmp_p
     ]
     run(path, tmp_path / "best.jsonl", Asked(WARM, best_of=4), model=str(tiny_model))
     run(path, tmp_path / "most.jsonl", Asked(WARM, majority=4), model=str(tiny_model))
-    with LocalEngine(load(tiny_model)) as engine:
+    with LocalEngine(load(tiny_model), precision="int8") as engine:
         best = [one.text for one in best_of(engine, requests, 4)]
         most = list(majority(engine, requests, 4))
         every = list(

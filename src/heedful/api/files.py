@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from heedful.api._watching import watching
 
@@ -99,6 +99,7 @@ def generate_file(
     top_logprobs: int | None = None,
     best_of: int | None = None,
     majority: int | None = None,
+    precision: Literal["float32", "bfloat16", "int8", "fastest"] = "fastest",
     skip_bad_rows: bool = False,
     progress: bool = False,
     **sampling: Any,
@@ -117,7 +118,13 @@ def generate_file(
     asked = Asked(sampling_from(sampling), specs_of(requirements), top_logprobs, best_of, majority)
     with watching(progress) as watcher:
         return generate(
-            _several(path), Path(out), asked, model=str(model), watcher=watcher, skip_bad_rows=skip_bad_rows
+            _several(path),
+            Path(out),
+            asked,
+            model=str(model),
+            watcher=watcher,
+            precision=precision,
+            skip_bad_rows=skip_bad_rows,
         )
 
 

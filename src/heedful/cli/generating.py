@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOption, opened
+from heedful.cli.session import HERE, JsonOption, Precision, PrecisionOption, ProjectOption, Session, SetOption, opened
 from heedful.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,6 +107,7 @@ def generate(
     schema: Annotated[
         Path | None, typer.Option("--schema", metavar="FILE", help="A JSON schema that the answer must fit.")
     ] = None,
+    precision: PrecisionOption = "fastest",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006
     as_json: JsonOption = False,
@@ -133,10 +134,12 @@ def generate(
     )
     name = model or _tuned(session, project, overrides)
     if out is None:
-        return _answer(session, name, prompts[0], input, asked, as_json)
+        return _answer(session, name, prompts[0], input, asked, precision, as_json)
     from heedful.pipeline.generating import generate_file
 
-    result = generate_file(prompts, out, asked, model=name, watcher=session.watcher, skip_bad_rows=skip_bad_rows)
+    result = generate_file(
+        prompts, out, asked, model=name, precision=precision, watcher=session.watcher, skip_bad_rows=skip_bad_rows
+    )
     return session.show(str(result.pop("text")), result, as_json=as_json)
 
 
@@ -182,12 +185,20 @@ def _tuned(session: Session, folder: Path, overrides: list[str]) -> str:
     return tuned_model(graph_of(project, settings, session.watcher))
 
 
-def _answer(session: Session, model: str, instruction: str, input: str, asked: Asked, as_json: bool) -> None:
+def _answer(
+    session: Session,
+    model: str,
+    instruction: str,
+    input: str,
+    asked: Asked,
+    precision: Precision,
+    as_json: bool,
+) -> None:
     from heedful.pipeline.asking import answers_to
     from heedful.pipeline.engines import described, new_engine
     from heedful.text import visible
 
-    engine = new_engine(model, session.watcher, needs=asked.needs)
+    engine = new_engine(model, session.watcher, needs=asked.needs, precision=precision)
     try:
         session.watcher.say(f"answered by {described(engine)}")
         kept = answers_to(engine, instruction, input, asked.of(model))

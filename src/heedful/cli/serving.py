@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heedful.cli.session import HERE, INTERRUPTED, JsonOption, ProjectOption, Session, SetOption, opened
+from heedful.cli.session import (
+    HERE,
+    INTERRUPTED,
+    JsonOption,
+    PrecisionOption,
+    ProjectOption,
+    Session,
+    SetOption,
+    opened,
+)
 
 if TYPE_CHECKING:
     from heedful.serve.state import State
@@ -33,6 +42,7 @@ def serve(
     models: Annotated[
         list[str], typer.Option("--model", metavar="NAME", help="Serve this one, too; may be repeated.")
     ] = [],  # noqa: B006  (typer copies it)
+    precision: PrecisionOption = "fastest",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
     as_json: JsonOption = False,
@@ -61,7 +71,7 @@ def serve(
     from heedful.pipeline.engines import described
     from heedful.serve.server import serve as serve_project
 
-    number = serve_project(opened_project, settings, models, session.watcher, ready=ready)
+    number = serve_project(opened_project, settings, models, session.watcher, precision=precision, ready=ready)
     session.close()
     _leave(INTERRUPTED if number == signal.SIGINT else 0)
 

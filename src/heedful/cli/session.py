@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,11 @@ ProjectOption = Annotated[Path, typer.Option("--project", metavar="DIR", help="T
 SetOption = Annotated[
     list[str],
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Lay a setting over heedful.toml; may be repeated."),
+]
+Precision = Literal["float32", "bfloat16", "int8", "fastest"]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option("--precision", help="Of weights on this machine: float32 is what evaluation uses, int8 the fastest."),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON on standard output, all else on standard error.")

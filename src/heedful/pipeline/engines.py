@@ -13,16 +13,22 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from heedful.errors import ModelError
+from heedful.errors import InputError, ModelError
 from heedful.generate.engine import Engine
 from heedful.project.progress import Watcher
 from heedful.records import digest
 
+if TYPE_CHECKING:
+    from heedful.models import LoadedModel
+
 Need = Literal["several", "adapter", "logprobs", "masks"]
 """What an engine may be asked for beside one answer after the other: many answers at once, an adapter for a request,
 log-probabilities, token masks."""
+
+Arithmetic = Literal["float32", "bfloat16", "int8", "fastest"]
+"""The precision of weights on this machine; "fastest" is what the engine does best with a model (`make bench-generate`)."""
 
 MANY: frozenset[Need] = frozenset({"several"})
 """What a stage needs, and whoever has a file of prompts."""
@@ -99,10 +105,15 @@ def open_engine(name: str, cache: Path, watcher: Watcher) -> Iterator[Engine]:
         engine.close()
 
 
-def new_engine(name: str, watcher: Watcher, *, needs: Collection[Need] = ()) -> Engine:
+def new_engine(
+    name: str, watcher: Watcher, *, needs: Collection[Need] = (), precision: Arithmetic = "float32"
+) -> Engine:
     """The engine for the model `name`, without a cache; whoever asks closes it."""
     if is_endpoint(name):
         from heedful.generate.remote import RemoteEngine
+
+        if precision not in ("float32", "fastest"):
+            raise InputError(f"{name} is an endpoint, which has its own precision; leave out {precision}")
 
         return RemoteEngine(*_endpoint(name))
     from heedful.models.names import locate
@@ -111,10 +122,19 @@ def new_engine(name: str, watcher: Watcher, *, needs: Collection[Need] = ()) -> 
         from heedful.generate.llamacpp import LlamaCppEngine
 
         return LlamaCppEngine(name, watcher=watcher)
-    from heedful.generate.local import LocalEngine
     from heedful.models import load
 
-    return LocalEngine(load(name, watcher=watcher), watcher=watcher)
+    return local_engine(load(name, watcher=watcher), watcher, precision)
+
+
+def local_engine(loaded: LoadedModel, watcher: Watcher, precision: Arithmetic) -> Engine:
+    """The engine of this machine for a model that is loaded in 32 bits; raises EngineError for a precision that it cannot have."""
+    from heedful.generate.local import LocalEngine
+    from heedful.generate.local.opening import why_not_kernels
+
+    if precision == "fastest":
+        precision = "float32" if why_not_kernels(loaded.model) else "int8"
+    return LocalEngine(loaded, precision=precision, watcher=watcher)
 
 
 def is_independent(engine: Engine) -> bool:

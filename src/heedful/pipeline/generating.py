@@ -20,7 +20,7 @@ from heedful.errors import InputError, ProjectError
 from heedful.generate.engine import Engine, Request
 from heedful.pipeline.answer_journal import answered, journals
 from heedful.pipeline.asking import Asked
-from heedful.pipeline.engines import MANY, described, is_endpoint, is_independent, new_engine
+from heedful.pipeline.engines import MANY, Arithmetic, described, is_endpoint, is_independent, new_engine
 from heedful.pipeline.prompt_rows import BadPrompt, PromptRow, read_prompts
 from heedful.project.atomic import remove_partials, write_text
 from heedful.project.progress import Watcher
@@ -31,7 +31,14 @@ _SHOWN = 10
 
 
 def generate_file(
-    files: Sequence[str], out: Path, asked: Asked, *, model: str, watcher: Watcher, skip_bad_rows: bool = False
+    files: Sequence[str],
+    out: Path,
+    asked: Asked,
+    *,
+    model: str,
+    watcher: Watcher,
+    precision: Arithmetic = "fastest",
+    skip_bad_rows: bool = False,
 ) -> dict[str, Any]:
     """Answer every row of `files` into `out`; raises InputError, before anything is generated, for rows that are none.
 
@@ -43,7 +50,7 @@ def generate_file(
     _check_out(out)
     rows, bad = read_prompts(files, asked.requirements, seed=asked.sampling.seed, forbidden=(out, skipped))
     _refuse(rows, bad, skip_bad_rows)
-    with _alone(out), _opened(model, out, asked, watcher) as (engine, name):
+    with _alone(out), _opened(model, out, asked, precision, watcher) as (engine, name):
         if not is_endpoint(model):
             rows, refused = _tried(engine, rows, asked)
             bad = sorted([*bad, *refused], key=lambda row: row.number)
@@ -109,9 +116,11 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(model: str, out: Path, asked: Asked, watcher: Watcher) -> Iterator[tuple[Engine, str]]:
+def _opened(
+    model: str, out: Path, asked: Asked, precision: Arithmetic, watcher: Watcher
+) -> Iterator[tuple[Engine, str]]:
     """The engine and what it is called. Of endpoints every answer is kept beside `out`: they may cost money."""
-    engine = new_engine(model, watcher, needs=asked.needs | MANY)
+    engine = new_engine(model, watcher, needs=asked.needs | MANY, precision=precision)
     name = described(engine)
     try:
         if is_endpoint(model):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from heedful.errors import InputError, ProjectError
 from heedful.models.names import PACKAGES, is_hub_name, locate
-from heedful.pipeline.engines import new_engine
+from heedful.pipeline.engines import Arithmetic, local_engine, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
@@ -59,14 +59,14 @@ def model_id(name: str) -> str:
     return Path(name).expanduser().resolve().stem if name.endswith(".gguf") else Path(name).expanduser().resolve().name
 
 
-def load_models(wanted: Iterable[Wanted], watcher: Watcher) -> list[ServedModel]:
+def load_models(wanted: Iterable[Wanted], watcher: Watcher, precision: Arithmetic = "fastest") -> list[ServedModel]:
     """Load all of them; on failure those loaded before are closed again."""
     models: list[ServedModel] = []
     wanted = list(wanted)
     try:
         with steps(watcher, "load models", len(wanted), "models") as progress:
             for item in wanted:
-                models.append(_load(item, watcher))
+                models.append(_load(item, watcher, precision))
                 progress.advance(note=item.id)
     except BaseException:
         for model in models:
@@ -87,12 +87,11 @@ def _check(wanted: Sequence[Wanted]) -> None:
             locate(item.name)
 
 
-def _load(item: Wanted, watcher: Watcher) -> ServedModel:
+def _load(item: Wanted, watcher: Watcher, precision: Arithmetic) -> ServedModel:
     if "://" in item.name:
         return ServedModel(item.id, new_engine(item.name, watcher), item.kind)
-    from heedful.generate.local import LocalEngine
     from heedful.models import load
 
     loaded = load(item.name, watcher=watcher)
     vocabulary = Vocabulary(loaded.tokenizer.backend_tokenizer)
-    return ServedModel(item.id, LocalEngine(loaded, watcher=watcher), item.kind, vocabulary)
+    return ServedModel(item.id, local_engine(loaded, watcher, precision), item.kind, vocabulary)

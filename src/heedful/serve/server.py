@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heedful.errors import SettingsError, UserError
 from heedful.feedback.store import Store
+from heedful.pipeline.engines import Arithmetic
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
 from heedful.project.progress import Watcher
@@ -52,6 +53,7 @@ def serve(
     names: Sequence[str],
     watcher: Watcher,
     *,
+    precision: Arithmetic = "fastest",
     ready: Callable[[str, State], None],
 ) -> int:
     """Serve until a signal comes, and return its number. `ready` is told the address once requests are answered."""
@@ -64,7 +66,7 @@ def serve(
             watcher.say(f"warning: {url} can be reached from other machines, and {API_KEY} is not set: anyone may ask")
         store = Store(settings.serve.store_url(project))
         try:
-            models = load_models(wanted, watcher)
+            models = load_models(wanted, watcher, precision)
             hosts = _LOOPBACK_NAMES | {_as_in_url(host)} if is_loopback(host) else None
             state = State(models, store, title=settings.project.name, api_key=key, hosts=hosts)
             server = Server(state, say=watcher.say, ready=lambda: ready(url, state))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from heedful.cli.session import HERE, ProjectOption, Session, SetOption, opened
+from heedful.cli.session import HERE, PrecisionOption, ProjectOption, Session, SetOption, opened
 
 _MAX_TOKENS = 512
 
@@ -28,6 +28,7 @@ def chat(
     ] = "",
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 0.0,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = _MAX_TOKENS,
+    precision: PrecisionOption = "fastest",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
 ) -> None:
@@ -43,7 +44,7 @@ def chat(
 
     session: Session = context.obj
     opened_project, settings = opened(project, overrides)
-    voices = Voices(opened_project, settings, session.watcher)
+    voices = Voices(opened_project, settings, session.watcher, precision)
     store = Store(settings.serve.store_url(opened_project))
     try:
         voice = voices.voice(model)

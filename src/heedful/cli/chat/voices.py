@@ -7,7 +7,7 @@ from pathlib import Path
 from heedful.cli.chat.conversation import BASE, TUNED, Voice
 from heedful.errors import ModelError
 from heedful.models.names import PACKAGES, is_hub_name
-from heedful.pipeline.engines import new_engine
+from heedful.pipeline.engines import Arithmetic, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
@@ -19,8 +19,10 @@ from heedful.serve.loading import model_id, own_ids
 class Voices:
     """`tuned` and `base` are the project's; any other name is a model's. Answers are kept under the names of the page."""
 
-    def __init__(self, project: Project, settings: HeedfulSettings, watcher: Watcher) -> None:
-        self._project, self._settings, self._watcher = project, settings, watcher
+    def __init__(
+        self, project: Project, settings: HeedfulSettings, watcher: Watcher, precision: Arithmetic = "fastest"
+    ) -> None:
+        self._project, self._settings, self._watcher, self._precision = project, settings, watcher, precision
         self._loaded: dict[str, tuple[str, Voice]] = {}
         """What was loaded, and the voice, by id."""
 
@@ -28,7 +30,7 @@ class Voices:
         """The model `name`, ready to answer; raises ProjectError or ModelError with what to do."""
         id, model = self._meant(name)
         if id not in self._loaded:
-            self._loaded[id] = model, Voice(id, new_engine(model, self._watcher))
+            self._loaded[id] = model, Voice(id, new_engine(model, self._watcher, precision=self._precision))
         loaded, voice = self._loaded[id]
         if loaded != model:
             raise ModelError(f"{name}: its answers would be kept as {id!r}, like those of {loaded}; rename one of them")

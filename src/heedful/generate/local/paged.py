@@ -63,7 +63,9 @@ class PagedRunner:
         return self._sequences.pool.num_read * BLOCK
 
     def why_never(self, answer: Answer) -> str:
-        """Why there can never be room for `answer`; empty when there can."""
+        """Why there can never be room for `answer`; empty when there can. For one branch of `max_length` there is."""
+        if answer.num_branches == 1:
+            return ""
         wanted = num_blocks(self._begun(answer, None), answer.num_branches)
         room = self._model.num_blocks - self._num_spared
         return why_no_room(answer, self._max_batch, wanted * BLOCK, room * BLOCK)
