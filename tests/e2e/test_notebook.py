@@ -50,7 +50,7 @@ def test_both_languages_tell_the_same_story() -> None:
 @pytest.mark.model
 @pytest.mark.slow
 # Both hold the same code; the second one by name.
-@pytest.mark.parametrize("name", [NOTEBOOKS[0], pytest.param(NOTEBOOKS[1], marks=pytest.mark.kill)])
+@pytest.mark.parametrize("name", [NOTEBOOKS[0], pytest.param(NOTEBOOKS[1], marks=pytest.mark.long)])
 def test_the_tutorial_runs_offline(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 

@@ -114,7 +114,7 @@ def test_three_kills(endpoint: Endpoint, tmp_path: Path) -> None:
     survives(endpoint, tmp_path / "cache.sqlite", num_kills=3, num_questions=150)
 
 
-@pytest.mark.kill
+@pytest.mark.long
 def test_twenty_kills(endpoint: Endpoint, tmp_path: Path) -> None:
     num_twice = survives(endpoint, tmp_path / "cache.sqlite", num_kills=20, num_questions=1000)
     print(f"\n{num_twice} of 1,000 answers were in flight at one of 20 kills and served twice")

@@ -75,10 +75,10 @@ def _make(name: str, folder: Path) -> LoadedModel:
     return replace(tokenizer_of, model=model)
 
 
-# The kinds that differ most; all others by name: `pytest -m kill`.
+# The kinds that differ most; all others by name: `pytest -m long`.
 SHORT = ("t5 1.0", "t5 1.1", "umt5", "gpt-2", "gpt-neox")
 ALL = [
-    name if name in SHORT else pytest.param(name, marks=pytest.mark.kill)
+    name if name in SHORT else pytest.param(name, marks=pytest.mark.long)
     for name in (*T5S, *MORE_T5S, "gpt-2", *OTHERS)
 ]
 
@@ -136,7 +136,7 @@ def test_beams_are_those_of_transformers(t5: LoadedModel) -> None:
         assert not any(expected[len(answer) :])
 
 
-@pytest.mark.parametrize("num_steps", [pytest.param(1, marks=pytest.mark.kill), 9])
+@pytest.mark.parametrize("num_steps", [pytest.param(1, marks=pytest.mark.long), 9])
 def test_who_comes_later_joins_and_nobody_notices(loaded: LoadedModel, num_steps: int) -> None:
     engine = LocalEngine(loaded, max_batch=4)
     requests = [ask(text, max_tokens=24 - 3 * number) for number, text in enumerate(PROMPTS)]
@@ -148,7 +148,7 @@ def test_who_comes_later_joins_and_nobody_notices(loaded: LoadedModel, num_steps
     assert [handle.result()[0].token_ids for handle in handles] == [theirs(loaded, request) for request in requests]
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.kill), pytest.param(2, marks=pytest.mark.kill)])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long)])
 def test_a_crowd_with_lengths_seeds_stops_and_cancellations_answers_as_alone(t5: LoadedModel, seed: int) -> None:
     draw = random.Random(seed)
     requests = [

@@ -568,7 +568,7 @@ def forking() -> Iterator[Nursery]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", [3, pytest.param(10, marks=pytest.mark.kill)])
+@pytest.mark.parametrize("num_kills", [1, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     tmp_path: Path, tiny_model: Path, forking: Nursery, num_kills: int
 ) -> None:
