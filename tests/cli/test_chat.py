@@ -586,7 +586,7 @@ def test_chat_from_a_pipe(project: Project, capsys: pytest.CaptureFixture[str]) 
     answer = json.loads(line)["messages"][1]["content"]
     assert process.stdout.decode() == visible(answer) + "\n"
     capsys.readouterr()
-    assert main(project.arguments("generate", "Hi", "--max-tokens", "12", "--json")) == 0
+    assert main(project.arguments("generate", "Hi", "--max-tokens", "12", "--precision", "fastest", "--json")) == 0
     alone = json.loads(capsys.readouterr().out)["text"]
     assert alone.replace("\0", "␀") == answer, "greedy chat and generate must agree"
 

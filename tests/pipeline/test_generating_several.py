@@ -181,7 +181,7 @@ def test_with_a_real_model_it_is_what_the_functions_give(tiny_model: Path, tmp_p
     ]
     run(path, tmp_path / "best.jsonl", Asked(WARM, best_of=4), model=str(tiny_model))
     run(path, tmp_path / "most.jsonl", Asked(WARM, majority=4), model=str(tiny_model))
-    with LocalEngine(load(tiny_model), precision="int8") as engine:
+    with LocalEngine(load(tiny_model)) as engine:
         best = [one.text for one in best_of(engine, requests, 4)]
         most = list(majority(engine, requests, 4))
         every = list(

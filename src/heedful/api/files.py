@@ -99,7 +99,7 @@ def generate_file(
     top_logprobs: int | None = None,
     best_of: int | None = None,
     majority: int | None = None,
-    precision: Literal["float32", "bfloat16", "int8", "fastest"] = "fastest",
+    precision: Literal["float32", "bfloat16", "int8", "fastest"] = "float32",
     skip_bad_rows: bool = False,
     progress: bool = False,
     **sampling: Any,

@@ -107,7 +107,7 @@ def generate(
     schema: Annotated[
         Path | None, typer.Option("--schema", metavar="FILE", help="A JSON schema that the answer must fit.")
     ] = None,
-    precision: PrecisionOption = "fastest",
+    precision: PrecisionOption = "float32",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006
     as_json: JsonOption = False,

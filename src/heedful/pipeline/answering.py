@@ -103,7 +103,7 @@ class Answerer:
     @classmethod
     def load(cls, model: str, watcher: Watcher) -> Answerer:
         """Load `model`, a name on this machine or an endpoint (see `engines`)."""
-        return cls(new_engine(model, watcher, precision="fastest"))
+        return cls(new_engine(model, watcher))
 
     def stream(
         self, instruction: str, input: str, requirements: tuple[RequirementSpec, ...], sampling: Sampling

@@ -37,7 +37,7 @@ def generate_file(
     *,
     model: str,
     watcher: Watcher,
-    precision: Arithmetic = "fastest",
+    precision: Arithmetic = "float32",
     skip_bad_rows: bool = False,
 ) -> dict[str, Any]:
     """Answer every row of `files` into `out`; raises InputError, before anything is generated, for rows that are none.
