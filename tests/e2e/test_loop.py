@@ -41,6 +41,7 @@ def test_a_tune_setting_redoes_tune_and_evaluate_only_and_says_how_long_it_takes
     assert not any(outcome["built"] for outcome in copied.json("run"))
 
 
+@pytest.mark.long
 def test_killed_while_training_it_ends_as_if_nothing_had_happened(finished: Project, tmp_path: Path) -> None:
     project = before("tune", finished, tmp_path / "killed")
     assert killed(project, "train.stepped", 3)
