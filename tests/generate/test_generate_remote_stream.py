@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from endpoint import Answer, Asked, Endpoint, Raw, Status, events, expected
 from heedful.errors import EngineError
 from heedful.generate.engine import Request, Sampling
-from heedful.generate.remote import RemoteEngine, connections
+from heedful.generate.remote import RemoteEngine, connection
 from heedful.generate.remote.wire import BrokenAnswerError, StreamReader
 from heedful.records import Message
 
@@ -221,7 +221,7 @@ def test_a_server_that_holds_the_line_after_done(engine: RemoteEngine, endpoint:
 def test_a_stream_without_an_end_does_not_fill_the_memory(
     engine: RemoteEngine, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(connection, "_MOST_BYTES", 100_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     endpoint.behave = lambda asked: Raw(head + b": nothing\n\n" * 20_000) if asked.times < 2 else Answer()
     assert engine.submit(ask()).result()[0].text == expected("hello")

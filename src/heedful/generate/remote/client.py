@@ -22,10 +22,11 @@ from functools import partial
 
 from heedful.errors import EngineError
 from heedful.generate.remote.budget import Budget
-from heedful.generate.remote.connections import BrokenResponseError, Connections, Exchange, UnreachableError
+from heedful.generate.remote.connections import Connections, Exchange, UnreachableError
 from heedful.generate.remote.forecast import Forecaster
 from heedful.generate.remote.gate import Gate, Pass
 from heedful.generate.remote.handle import Outcome
+from heedful.generate.remote.http1 import BrokenResponseError
 from heedful.generate.remote.job import Job
 from heedful.generate.remote.pace import Pace
 from heedful.generate.remote.secret import Secret
@@ -178,9 +179,10 @@ class Client:
     async def _send(self, job: Job, passed: Pass) -> Trouble | None:
         started = time.monotonic()
         async with self._connections.post(job.content, self._seconds(job), whole=not job.stream) as exchange:
-            if exchange.status != 200:
-                return of_response(exchange.status, exchange.headers, await _explanation(exchange))
-            if "text/event-stream" in exchange.headers.get("content-type", ""):
+            head = exchange.head
+            if head.status != 200:
+                return of_response(head.status, head.headers, await _explanation(exchange))
+            if "text/event-stream" in head.headers.get("content-type", ""):
                 self._answered(job, await self._follow(job, exchange), passed, started)
                 await _drain(exchange)
             else:
