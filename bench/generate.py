@@ -7,7 +7,7 @@ or 64) and its best number format on this machine (bf16 where the processor know
 printed. Tokens are counted alike: generated ones with the end of turn, nothing behind it. The last line is JSON.
 
 HEEDFUL_SHARED_DATA     the folder with Alpaca and text; default ../shared/data
-HEEDFUL_LLAMACPP_PYTHON a Python that has llama-cpp-python; without it the ratio to llama.cpp is left out
+HEEDFUL_LLAMACPP_PYTHON a Python that has llama-cpp-python; default: bench/.venvs/llamacpp, made here (compiles llama.cpp)
 HEEDFUL_BENCH_PROMPTS   fewer prompts for a quick look; claims need all 256
 """
 
@@ -35,6 +35,7 @@ from heedful.models import LoadedModel, load
 from heedful.models.names import locate
 from heedful.records import Message
 from heedful.render import renderer_for
+from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
@@ -47,7 +48,7 @@ TEXT_BYTES = 200_000
 
 
 def main() -> None:
-    prompts = alpaca(NUM_PROMPTS)
+    prompts, peer = alpaca(NUM_PROMPTS), python_of("llamacpp")
     loaded = load(MODEL)
     ids = [renderer_for(loaded).prompt_ids([Message("user", prompt)]) for prompt in prompts]
     ratios: dict[str, float] = {}
@@ -74,12 +75,10 @@ def main() -> None:
         warm(engine)
         alone = {"ours int8": lambda: one_by_one(engine, ids[:NUM_ALONE])}
         alone["transformers"] = lambda: theirs.batches(fastest[0], 1, NUM_ALONE)
-        if peer := os.environ.get("HEEDFUL_LLAMACPP_PYTHON"):
-            alone["llama.cpp Q4_1"] = lambda: llama_cpp(peer, ids[:NUM_ALONE])
+        alone["llama.cpp Q4_1"] = lambda: llama_cpp(peer, ids[:NUM_ALONE])
         speeds = interleaved(alone)
     ratios["single_vs_transformers"] = speeds["ours int8"] / speeds["transformers"]
-    if "llama.cpp Q4_1" in speeds:
-        ratios["single_vs_llamacpp"] = speeds["ours int8"] / speeds["llama.cpp Q4_1"]
+    ratios["single_vs_llamacpp"] = speeds["ours int8"] / speeds["llama.cpp Q4_1"]
     ratios["shared_prefix"], checks["shared_prefix_equal"] = shared_prefix(loaded)
     checks["perplexity_ok"] = perplexities(loaded)
     print(json.dumps({"bench": "generate", "ratios": rounded(ratios), "checks": checks, **about()}))
@@ -205,12 +204,12 @@ class Transformers:
 # -- llama.cpp -------------------------------------------------------------------------------------------------------
 
 
-def llama_cpp(python: str, ids: Sequence[Sequence[int]]) -> list[list[int]]:
+def llama_cpp(python: Path, ids: Sequence[Sequence[int]]) -> list[list[int]]:
     """Its greedy answers; loading the model is not counted, because it reports its own seconds."""
     job = {"model": str(locate(MODEL).path), "threads": torch.get_num_threads(), "max_tokens": MAX_TOKENS}
     job |= {"chats": [], "texts": [], "prompts": [list(one) for one in ids], "logits": None}
     done = subprocess.run(
-        [python, str(HERE / "peers" / "llama_side.py")],
+        [str(python), str(HERE / "peers" / "llama_side.py")],
         input=json.dumps(job),
         capture_output=True,
         text=True,

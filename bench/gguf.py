@@ -37,9 +37,9 @@ from heedful.models import LoadedModel, folder_of, load
 from heedful.models.scratch import tiny_llama
 from heedful.records import Message
 from heedful.render import renderer_for
+from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
-PEER = "llama-cpp-python==0.3.36"
 MAX_TOKENS = 64
 LARGEST_ROOM = 0.01
 """Between tokens whose logits (about -10 to 40) are closer than this, rounding may decide; no difference beyond it is ever called a tie."""
@@ -125,7 +125,7 @@ max_tokens = 12
 def main() -> None:
     # This file has the name of a package that it needs: what lies beside it must not be taken for that.
     sys.path.remove(str(HERE))
-    project, python = project_folder(), llama_python()
+    project, python = project_folder(), python_of("llamacpp")
     with TemporaryDirectory() as scratch:
         result = measured(project, python, Path(scratch))
     counts = result["counts"]
@@ -226,20 +226,6 @@ def tuned_folder(project: Path) -> Path:
     """What `heedful generate` answers with."""
     outcomes = json.loads(heedful("run", "--until", "tune", "--json", "--project", str(project)))
     return Path(next(outcome["folder"] for outcome in outcomes if outcome["stage"] == "tune")) / "model"
-
-
-def llama_python() -> Path:
-    """A Python with llama-cpp-python, in an environment of its own, made now when there is none."""
-    chosen = os.environ.get("HEEDFUL_LLAMACPP_PYTHON")
-    if chosen:
-        return Path(chosen)
-    folder = HERE / ".venvs" / "llamacpp"
-    python = folder / "bin" / "python"
-    if not (folder / ".installed").is_file():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEER], check=True)
-        (folder / ".installed").touch()
-    return python
 
 
 def ask(

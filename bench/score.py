@@ -43,13 +43,12 @@ import torch
 from heedful.generate.engine import ScoreRequest
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, folder_of, load
+from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
 DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_ITEMS = int(os.environ.get("HEEDFUL_BENCH_ITEMS", "2000"))
-# The second so that the CPU build is taken where the index offers one.
-PEER = ["lm-eval[hf]==0.4.13", "torch==2.13.0"]
 BATCH_SIZES = (1, 8, 16, 32, 64)
 NUM_TRIED, NUM_FORMAT_TRIED = max(2, min(32, NUM_ITEMS // 20)), 4
 """Items on which lm-eval's batch size and number format are chosen."""
@@ -237,7 +236,7 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
     """A process that answers jobs, and what it runs."""
     command = [
-        str(peer_python()),
+        str(python_of("lm-eval")),
         str(HERE / "peers" / "lm_eval_side.py"),
         str(folder_of(MODEL)),
         str(torch.get_num_threads()),
@@ -262,19 +261,6 @@ def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
             yield ask, answer()["versions"]
         finally:
             jobs.close()
-
-
-def peer_python() -> Path:
-    """A Python with lm-eval, in an environment of its own, made now when there is none."""
-    if chosen := os.environ.get("HEEDFUL_LMEVAL_PYTHON"):
-        return Path(chosen)
-    folder = HERE / ".venvs" / "lm-eval"
-    python = folder / "bin" / "python"
-    if not (folder / ".installed").is_file():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER], check=True)
-        (folder / ".installed").touch()
-    return python
 
 
 def best_of_peer(ask: Ask, items: Sequence[Item]) -> dict[str, Side]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+import gguf
 from heedful.errors import ModelError
 from heedful.models import LoadedModel, load
 from heedful.models._libraries import silence, without_stderr

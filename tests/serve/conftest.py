@@ -12,7 +12,7 @@ from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
 from heedful.serve.state import ServedModel, State
-from heedful.serve.vocabulary import Vocabulary
+from heedful.models.vocabulary import Vocabulary
 from live_server import LiveServer, live_server
 
 

@@ -20,7 +20,7 @@ from heedful.generate.several import best_of, by_likelihood
 from heedful.models import LoadedModel
 from heedful.records import Generation, Message, Usage
 from heedful.serve.state import ServedModel, State
-from heedful.serve.vocabulary import Vocabulary
+from heedful.models.vocabulary import Vocabulary
 from live_server import LiveServer, live_server, stream_events
 
 PROMPT = "你好, name a colour."
@@ -127,7 +127,7 @@ class _TellingHandle:
 
 def _byte_token(byte: int) -> int:
     from heedful.models.scratch import byte_tokenizer
-    from heedful.serve.vocabulary import _BYTES
+    from heedful.models.vocabulary import _BYTES
 
     character = next(character for character, known in _BYTES.items() if known == byte)
     return int(byte_tokenizer().convert_tokens_to_ids(character))

@@ -21,7 +21,7 @@ from heedful.models import load
 from heedful.serve.app import create_app
 from heedful.serve.pages.ui import ui_router
 from heedful.serve.state import ServedModel, State
-from heedful.serve.vocabulary import Vocabulary
+from heedful.models.vocabulary import Vocabulary
 from live_server import LiveServer, live_server
 
 

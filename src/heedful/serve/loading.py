@@ -9,13 +9,13 @@ from typing import Literal
 
 from heedful.errors import InputError, ProjectError
 from heedful.models.names import PACKAGES, is_hub_name, locate
+from heedful.models.vocabulary import Vocabulary
 from heedful.pipeline.engines import Arithmetic, local_engine, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
 from heedful.project.progress import Watcher, steps
 from heedful.serve.state import ServedModel
-from heedful.serve.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from typing import Literal
 from heedful.errors import EngineError, ModelError, RunError
 from heedful.feedback.store import Store
 from heedful.generate.engine import Engine, Event, Handle, Request
+from heedful.models.vocabulary import Vocabulary
 from heedful.project.settings import nearest
-from heedful.serve.vocabulary import Vocabulary
 
 GRACE = 3.0
 """Seconds that answers under way get to end by themselves when the server stops."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from heedful.generate.engine import TokenLogprob
+from heedful.models.vocabulary import Token, Vocabulary
 from heedful.records import Generation
 from heedful.serve.openai.schemas import ChatLogprobs, ChosenToken, TextLogprobs, TopToken
-from heedful.serve.vocabulary import Token, Vocabulary
 
 _IMPOSSIBLE = -9999.0
 """What OpenAI writes for minus infinity, which JSON does not have."""

@@ -15,16 +15,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 16
+HOST = frozenset(name for name, is_there in get_host_cpu_features().items() if is_there)
+"""What this processor can do, by LLVM's names."""
 
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT, HALF = ir.FloatType(), ir.HalfType()
 FLOATS = ir.VectorType(FLOAT, LANES)
 FLOATS8 = ir.VectorType(FLOAT, 8)
 INTS = ir.VectorType(INT32, LANES)
+BYTES32, SHORTS32 = ir.VectorType(INT8, 32), ir.VectorType(INT16, 32)
 BYTES16, SHORTS16, INTS8 = ir.VectorType(INT8, 16), ir.VectorType(INT16, 16), ir.VectorType(INT32, 8)
 
 

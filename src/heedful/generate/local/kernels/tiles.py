@@ -21,11 +21,26 @@ from typing import Any
 from llvmlite import ir
 from numba import njit
 
-from heedful.generate.local.kernels.simd import BYTES16, FLOAT, FLOATS, INT32, INTS8, SHORTS16, Emitter, instruction
+from heedful.generate.local.kernels.simd import (
+    BYTES16,
+    BYTES32,
+    FLOAT,
+    FLOATS,
+    HOST,
+    INT32,
+    INTS,
+    INTS8,
+    SHORTS16,
+    SHORTS32,
+    Emitter,
+    instruction,
+)
 
 GROUP = 32
 """Inputs that share a scale."""
 COLUMNS = 16
+WIDE = {"avx512f", "avx512bw", "avx512vnni"} <= HOST
+"""Whether there are 32 registers of 512 bits, and the instruction that multiplies 32 pairs of integers and adds them up."""
 CHAIN = 64
 """Inputs whose products are added one by one before the sum is added to the total: one long chain would lose a digit."""
 
@@ -59,6 +74,7 @@ def _float_tile(num_rows: int, kind: str) -> Any:
 
 def _int8_tile(num_rows: int) -> Any:
     """The same for 8-bit weights and 16-bit inputs; `x_scales` holds for each row and group what undoes the rounding."""
+    add_pairs = _pairs_of_512_bits if WIDE else _pairs_of_256_bits
 
     def int8_tile(
         e: Emitter,
@@ -76,35 +92,48 @@ def _int8_tile(num_rows: int) -> Any:
         rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
         scales = [e.at(x_scales, e.int64(row), scales_stride) for row in range(num_rows)]
         totals = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
-        sums = [[e.variable(INTS8, ir.Constant(INTS8, [0] * 8)) for _ in range(2)] for _ in rows]
         with e.loop(num_groups) as group:
-            for half in (half for row_sums in sums for half in row_sums):
-                e.builder.store(ir.Constant(INTS8, [0] * 8), half)
-            group_weights, group_inputs = (
-                e.at(weights, group, GROUP * COLUMNS),
-                e.builder.mul(group, e.int64(2 * GROUP)),
-            )
-            with e.loop(e.int64(GROUP // 2)) as pair:
-                place = e.at(group_weights, pair, 2 * COLUMNS)
-                columns = [
-                    e.builder.sext(e.load(e.plus(place, COLUMNS * half), BYTES16, 1), SHORTS16) for half in range(2)
-                ]
-                for row, row_sums in zip(rows, sums, strict=True):
-                    two = e.load(e.at(e.builder.add(row, group_inputs), pair, 4), INT32)
-                    inputs = e.builder.bitcast(e.spread(two, 8), SHORTS16)
-                    for column, half in zip(columns, row_sums, strict=True):
-                        products = e.call("llvm.x86.avx2.pmadd.wd", INTS8, [column, inputs])
-                        e.builder.store(e.builder.add(e.builder.load(half), products), half)
+            inputs = e.builder.mul(group, e.int64(2 * GROUP))
+            sums = add_pairs(e, [e.builder.add(row, inputs) for row in rows], e.at(weights, group, GROUP * COLUMNS))
             weight_scale = e.as_floats(e.at(weight_scales, group, 2 * COLUMNS), "half")
-            both = ir.Constant(ir.VectorType(INT32, 16), list(range(16)))
-            for row_sums, scale, total in zip(sums, scales, totals, strict=True):
-                whole = e.builder.shuffle_vector(*[e.builder.load(half) for half in row_sums], both)
+            for whole, scale, total in zip(sums, scales, totals, strict=True):
                 factor = e.builder.fmul(e.spread(e.load(e.at(scale, group, 4), FLOAT)), weight_scale)
-                whole = e.multiply_add(e.builder.sitofp(whole, FLOATS), factor, e.builder.load(total))
-                e.builder.store(whole, total)
+                value = e.multiply_add(e.builder.sitofp(whole, FLOATS), factor, e.builder.load(total))
+                e.builder.store(value, total)
         _write(e, [e.builder.load(total) for total in totals], y, y_stride, add)
 
     return instruction(int8_tile)
+
+
+def _pairs_of_256_bits(e: Emitter, rows: list[Any], weights: Any) -> list[Any]:
+    """For each row the sums over one group, (16,) integers, in halves of 8 columns."""
+    sums = [[e.variable(INTS8, ir.Constant(INTS8, [0] * 8)) for _ in range(2)] for _ in rows]
+    for half in (half for row_sums in sums for half in row_sums):
+        e.builder.store(ir.Constant(INTS8, [0] * 8), half)
+    with e.loop(e.int64(GROUP // 2)) as pair:
+        place = e.at(weights, pair, 2 * COLUMNS)
+        columns = [e.builder.sext(e.load(e.plus(place, COLUMNS * half), BYTES16, 1), SHORTS16) for half in range(2)]
+        for row, row_sums in zip(rows, sums, strict=True):
+            inputs = e.builder.bitcast(e.spread(e.load(e.at(row, pair, 4), INT32), 8), SHORTS16)
+            for column, half in zip(columns, row_sums, strict=True):
+                products = e.call("llvm.x86.avx2.pmadd.wd", INTS8, [column, inputs])
+                e.builder.store(e.builder.add(e.builder.load(half), products), half)
+    both = ir.Constant(ir.VectorType(INT32, 16), list(range(16)))
+    return [e.builder.shuffle_vector(*[e.builder.load(half) for half in row_sums], both) for row_sums in sums]
+
+
+def _pairs_of_512_bits(e: Emitter, rows: list[Any], weights: Any) -> list[Any]:
+    """The same with one instruction for 32 products and their sums: equal to the last bit, since integers are exact."""
+    sums = [e.variable(INTS, ir.Constant(INTS, [0] * 16)) for _ in rows]
+    for one in sums:
+        e.builder.store(ir.Constant(INTS, [0] * 16), one)
+    with e.loop(e.int64(GROUP // 2)) as pair:
+        columns = e.builder.sext(e.load(e.at(weights, pair, 2 * COLUMNS), BYTES32, 1), SHORTS32)
+        for row, one in zip(rows, sums, strict=True):
+            inputs = e.spread(e.load(e.at(row, pair, 4), INT32), 16)
+            arguments = [e.builder.load(one), e.builder.bitcast(columns, INTS), inputs]
+            e.builder.store(e.call("llvm.x86.avx512.vpdpwssd.512", INTS, arguments), one)
+    return [e.builder.load(one) for one in sums]
 
 
 def _write(e: Emitter, sums: list[Any], y: Any, y_stride: Any, add: Any) -> None:
@@ -122,6 +151,9 @@ def _write(e: Emitter, sums: list[Any], y: Any, y_stride: Any, add: Any) -> None
 _float_1, _float_2, _float_3, _float_4, _float_6 = (_float_tile(rows, "float") for rows in (1, 2, 3, 4, 6))
 _bf16_1, _bf16_2, _bf16_3, _bf16_4, _bf16_6 = (_float_tile(rows, "bf16") for rows in (1, 2, 3, 4, 6))
 _int8_1, _int8_2, _int8_4 = (_int8_tile(rows) for rows in (1, 2, 4))
+# As many rows as the wider registers hold; never taken where they are missing.
+_MANY = 12 if WIDE else 1 << 40
+_float_many, _bf16_many, _int8_many = _float_tile(12, "float"), _float_tile(12, "bf16"), _int8_tile(12)
 
 
 @njit(nogil=True, cache=True)
@@ -131,7 +163,10 @@ def float_panel(x, x_stride, weights, depth, num_rows, y, y_stride, add):  # typ
     while row < num_rows:
         left = num_rows - row
         here, there = x + row * x_stride, y + row * y_stride
-        if left >= 6:
+        if left >= _MANY:
+            _float_many(here, x_stride, weights, depth, there, y_stride, add)
+            row += 12
+        elif left >= 6:
             _float_6(here, x_stride, weights, depth, there, y_stride, add)
             row += 6
         elif left >= 4:
@@ -155,7 +190,10 @@ def bf16_panel(x, x_stride, weights, depth, num_rows, y, y_stride, add):  # type
     while row < num_rows:
         left = num_rows - row
         here, there = x + row * x_stride, y + row * y_stride
-        if left >= 6:
+        if left >= _MANY:
+            _bf16_many(here, x_stride, weights, depth, there, y_stride, add)
+            row += 12
+        elif left >= 6:
             _bf16_6(here, x_stride, weights, depth, there, y_stride, add)
             row += 6
         elif left >= 4:
@@ -181,7 +219,10 @@ def int8_panel(  # type: ignore[no-untyped-def]
     while row < num_rows:
         left = num_rows - row
         here, scales, there = x + row * x_stride, x_scales + row * scales_stride, y + row * y_stride
-        if left >= 4:
+        if left >= _MANY:
+            _int8_many(here, x_stride, scales, scales_stride, weights, weight_scales, num_groups, there, y_stride, add)
+            row += 12
+        elif left >= 4:
             _int8_4(here, x_stride, scales, scales_stride, weights, weight_scales, num_groups, there, y_stride, add)
             row += 4
         elif left >= 2:

@@ -40,7 +40,8 @@ class Vocabulary:
         self._control = {index: token.content for index, token in added.items() if token.special}
         self._plain = {index: token.content for index, token in added.items() if not token.special}
         self._kind = _kind(json.loads(tokenizer.to_str())["decoder"])
-        self._strips = self._kind == "spaces" and self._drops_the_first_space()
+        self.drops_first_space = self._kind == "spaces" and self._drops_the_first_space()
+        """Whether the text of an answer lacks the space that its first token begins with."""
 
     def encode(self, text: str) -> list[int]:
         """The start token of the model included; special tokens in the text are read as such."""
@@ -54,7 +55,7 @@ class Vocabulary:
         data = self._data(index)
         if data is None:
             return Token(str(self._tokenizer.decode([index])), None)
-        if is_first and self._strips and data.startswith(b" "):
+        if is_first and self.drops_first_space and data.startswith(b" "):
             data = data[1:]
         return Token(_shown(data), data)
 

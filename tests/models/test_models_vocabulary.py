@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from heedful.models import LoadedModel
 from heedful.models.scratch import byte_tokenizer
-from heedful.serve.vocabulary import Vocabulary
+from heedful.models.vocabulary import Vocabulary
 
 BYTES = byte_tokenizer().backend_tokenizer
 
