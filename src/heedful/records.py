@@ -62,10 +62,12 @@ class RequirementSpec:
 
     kind: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    enforce: bool = True
+    """Where an answer is written under it: whether it is enforced, or only checked at the end."""
 
     def as_dict(self) -> dict[str, Any]:
-        """`{"kind": ..., **parameters}`, the shape that files and users write."""
-        return {"kind": self.kind, **self.parameters}
+        """`{"kind": ..., **parameters}`, the shape that files and users write; `"enforce": false` where it is only checked."""
+        return {"kind": self.kind, **self.parameters, **({} if self.enforce else {"enforce": False})}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> RequirementSpec:
@@ -74,7 +76,10 @@ class RequirementSpec:
             raise InputError(
                 f'a requirement is an object with a "kind", for example {{"kind": "words", "maximum": 50}}; got {value!r}'
             )
-        return cls(value["kind"], {key: item for key, item in value.items() if key != "kind"})
+        enforce = value.get("enforce", True)
+        if not isinstance(enforce, bool):
+            raise InputError(f"a requirement's enforce is true or false (only checked), got {enforce!r}")
+        return cls(value["kind"], {key: item for key, item in value.items() if key not in ("kind", "enforce")}, enforce)
 
     def __hash__(self) -> int:
         return hash(canonical_json(self.as_dict()))

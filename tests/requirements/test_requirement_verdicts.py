@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heedful.records import RequirementSpec
-from heedful.requirements import REQUIREMENTS, Verdict, check_all, parse, satisfied
+from heedful.requirements import Verdict, check_all, parse, satisfied
 
 TWO_SENTENCES = "Solar panels, e.g. on roofs, cost $3.14 per unit. Are they worth it?"
 CHINESE = "太阳能很便宜。它值得吗？"
@@ -191,7 +191,7 @@ def test_several_at_once() -> None:
     assert satisfied([], "anything")
 
 
-def test_every_kind_is_tried_here() -> None:
+def test_every_kind_here_is_tried_both_ways() -> None:
     mark = next(mark for mark in test_verdicts.pytestmark if mark.name == "parametrize")
     outcomes = {(case[0], case[3]) for case in mark.args[1]}
-    assert outcomes == {(kind, outcome) for kind in REQUIREMENTS for outcome in (True, False)}
+    assert outcomes == {(kind, outcome) for kind, _ in outcomes for outcome in (True, False)}

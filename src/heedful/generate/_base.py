@@ -57,7 +57,6 @@ def check_request(request: Request) -> None:
         ),
         (request.top_logprobs < 0, f"top_logprobs is {request.top_logprobs}, expected 0 or more"),
         (request.top_logprobs > 0 and not request.logprobs, "top_logprobs needs logprobs"),
-        (bool(request.requirements), "requirements cannot be enforced while decoding; say them in the prompt instead"),
         (bool(request.control), "control attributes are not supported by this engine; leave `control` empty"),
     ]
     for is_wrong, message in problems:
@@ -96,5 +95,10 @@ def refuse_unsupported(request: Request, able: Container[str], engine: str) -> N
         if getattr(request.sampling, field.name) != getattr(default, field.name)
     ]
     asked += [name for name in ("prompt_ids", "adapter", "logprobs", "top_logprobs") if getattr(request, name)]
+    if "requirements" not in able and any(spec.enforce for spec in request.requirements):
+        raise InputError(
+            f"request {request.id!r}: {engine} cannot enforce requirements while it writes; say them in the prompt, and set "
+            '"enforce": false to have them checked'
+        )
     if refused := [name for name in asked if name not in able]:
         raise InputError(f"request {request.id!r}: {engine} cannot honour {', '.join(refused)}; leave that out")

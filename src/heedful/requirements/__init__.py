@@ -4,12 +4,14 @@
     requirement.say("en")            # "Use at most 30 words."
     requirement.check(answer)        # Verdict(satisfied=False, reason="42 words, at most 30 expected", fraction=0.72...)
 
-Files hold one family of kinds each (`counts`, `keywords`, `affixes`, `choice`, `json_schema`, `patterns`, `language`);
-`registry` names them, `together` and `conflicts` treat several at once, `flags` reads what people type.
+Files hold one family of kinds each (`counts`, `paragraphs`, `keywords`, `affixes`, `choice`, `responses`, `letters`,
+`formats`, `json_schema`, `patterns`, `grammars`, `language`, `scripts`); `registry` names them, `together` and `conflicts`
+treat several at once, `flags` reads what people type, `ifeval` what IFEval's data set asks.
 """
 
 from heedful.requirements.conflicts import conflicts
 from heedful.requirements.flags import from_flags, parse_flag, parse_text
+from heedful.requirements.ifeval import from_ifeval
 from heedful.requirements.registry import REQUIREMENTS, parse
 from heedful.requirements.requirement import LANGUAGES, NUM_WORDINGS, Language, Requirement, Verdict
 from heedful.requirements.together import check_all, satisfied, say_all
@@ -24,6 +26,7 @@ __all__ = [
     "check_all",
     "conflicts",
     "from_flags",
+    "from_ifeval",
     "parse",
     "parse_flag",
     "parse_text",

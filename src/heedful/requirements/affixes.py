@@ -1,17 +1,19 @@
 """Requirements on how an answer begins and ends.
 
 The text is compared letter for letter and case for case, after Unicode normalisation; white space around the answer
-does not count. A word must end where the text does: "Yesterday" does not begin with "Yes".
+does not count. A word must end where the text does: "Yesterday" does not begin with "Yes". A `loose` comparison leaves
+out case, and double quotation marks around the answer.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 
+from pydantic import StrictBool, model_validator
 from rapidfuzz.distance import Postfix, Prefix
 
 from heedful import text as texts
-from heedful.requirements.keywords import within_word
+from heedful.requirements.matching import within_word
 from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, pick
 from heedful.requirements.wording import quote, shorten
 
@@ -31,6 +33,16 @@ _END: dict[Language, tuple[str, ...]] = {
     ),
     "zh": ("请以{quoted}结尾。", "回答要用{quoted}收尾。", "回答的结尾必须是{quoted}。"),
 }
+_LOOSE_NOTE: dict[Language, str] = {
+    "en": " (case and quotation marks around the answer do not matter)",
+    "zh": "（大小写和回答外的引号不计）",
+}
+_QUOTATION_MARKS = '"“”'
+
+
+def bare_text(text: str) -> str:
+    """`text` as a loose comparison sees it."""
+    return texts.normalize(text).strip().strip(_QUOTATION_MARKS).strip().casefold()
 
 
 class Affix(Parameters):
@@ -38,10 +50,27 @@ class Affix(Parameters):
 
     text: Phrase
     """What stands there, literally."""
+    loose: StrictBool = False
+    """Whether case, and double quotation marks around the whole answer, are left out of account, as in IFEval."""
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Affix:
+        if not self.comparable(self.text):
+            raise ValueError(f"text = {self.text!r}: it has quotation marks only, which loose leaves out; remove loose")
+        return self
+
+    def comparable(self, text: str) -> str:
+        """`text` as it is compared."""
+        return bare_text(text) if self.loose else texts.normalize(text).strip()
+
+    @property
+    def literal(self) -> str:
+        """What every answer holds, letter for letter."""
+        return self.text.strip(_QUOTATION_MARKS).strip() if self.loose else self.text
 
     def check(self, text: str) -> Verdict:
         """When it fails, the fraction is the share of the expected characters that is there."""
-        expected, answer = texts.normalize(self.text), texts.normalize(text).strip()
+        expected, answer = self.comparable(self.text), self.comparable(text)
         if self._stands(answer, expected):
             return Verdict(True, f"{self._verb} {quote(self.text, 'en')}", 1.0)
         shared = min(self._num_shared(answer, expected), len(expected) - 1)
@@ -51,6 +80,9 @@ class Affix(Parameters):
     @property
     def _verb(self) -> str:
         return self.kind.replace("_", " ")
+
+    def _said(self, language: Language) -> str:
+        return quote(self.text, language) + (_LOOSE_NOTE.get(language, "") if self.loose else "")
 
     @staticmethod
     @abstractmethod
@@ -71,7 +103,7 @@ class StartsWith(Affix):
     kind = "starts_with"
 
     def say(self, language: Language, wording: int = 0) -> str:
-        return pick(_BEGIN, language, wording).format(quoted=quote(self.text, language))
+        return pick(_BEGIN, language, wording).format(quoted=self._said(language))
 
     @staticmethod
     def _stands(answer: str, expected: str) -> bool:
@@ -92,7 +124,7 @@ class EndsWith(Affix):
     kind = "ends_with"
 
     def say(self, language: Language, wording: int = 0) -> str:
-        return pick(_END, language, wording).format(quoted=quote(self.text, language))
+        return pick(_END, language, wording).format(quoted=self._said(language))
 
     @staticmethod
     def _stands(answer: str, expected: str) -> bool:

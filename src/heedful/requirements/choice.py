@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from heedful.requirements.keywords import fold, occurrences
-from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, pick
+from heedful.requirements.matching import fold, occurrences
+from heedful.requirements.requirement import MAX_PHRASES, Language, Parameters, Phrase, Verdict, pick
 from heedful.requirements.wording import quote, quote_all, shorten
 
 _WORDINGS: dict[Language, tuple[str, ...]] = {
@@ -33,7 +33,7 @@ class Choice(Parameters):
 
     kind = "choice"
 
-    options: Annotated[tuple[Phrase, ...], Field(min_length=2)]
+    options: Annotated[tuple[Phrase, ...], Field(min_length=2, max_length=MAX_PHRASES)]
     """What may be answered."""
 
     @model_validator(mode="after")

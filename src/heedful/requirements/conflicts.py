@@ -1,114 +1,139 @@
 """Requirements that no answer can keep together, as far as that is cheap to see.
 
-An empty list of conflicts proves nothing; each conflict that is listed is real.
+An empty list of conflicts proves nothing; each conflict that is listed is real. Three of them are real for what people
+mean, not for every string: a keyword shown in capitals is not in lower case, a chain such as solar-wind-water is no way
+to get three keywords into one word, and a few digits are no answer in two languages, or in one and a script without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, permutations
-from typing import TypeVar
 
 from heedful.records import RequirementSpec
-from heedful.requirements.affixes import Affix, EndsWith, StartsWith
 from heedful.requirements.choice import Choice
-from heedful.requirements.counts import Characters, Counted, Sentences, Words
-from heedful.requirements.json_schema import JsonSchema
-from heedful.requirements.keywords import Forbidden, Keywords
+from heedful.requirements.conflicting_forms import beginnings, json_forms, quotations
+from heedful.requirements.conflicting_phrases import phrase_conflicts
+from heedful.requirements.counts import Bullets, Characters, Counted, Sentences, Tokens, Words
 from heedful.requirements.language import NAMES, InLanguage
+from heedful.requirements.letters import Capitals, Case, Letters
+from heedful.requirements.paragraphs import Paragraphs, ParagraphStart
 from heedful.requirements.registry import parse
-from heedful.requirements.requirement import Requirement
-from heedful.requirements.wording import plural, quote, quote_all
+from heedful.requirements.requirement import Requirement, of_type
+from heedful.requirements.scripts import Script
+from heedful.requirements.wording import plural, quote_all
 
-KindType = TypeVar("KindType")
+_PART_AND_WHOLE: tuple[tuple[type[Counted], type[Counted]], ...] = (
+    (Words, Characters),
+    (Sentences, Words),
+    (Bullets, Characters),
+    (Capitals, Words),
+    (Capitals, Characters),
+    (Letters, Characters),
+    (Paragraphs, Sentences),
+    (Paragraphs, Words),
+    (Paragraphs, Characters),
+)
+"""Each of the first holds one of the second: a sentence has a word, a word has a character."""
 
 
 def conflicts(specs: Iterable[RequirementSpec]) -> list[str]:
     """A sentence for each contradiction found; raises RequirementError for a spec that cannot be parsed."""
     requirements = [parse(spec) for spec in specs]
-    finders = (_ranges, _counts, _long_phrases, _forbidden, _beginnings, _languages, _json, _choices)
+    finders = (
+        *(_ranges, _counts, _paragraph_starts, phrase_conflicts, beginnings),
+        *(_cases, _languages, json_forms, quotations, _choices),
+    )
     return [conflict for find in finders for conflict in find(requirements)]
-
-
-def _of(requirements: Sequence[Requirement], kind: type[KindType]) -> list[KindType]:
-    return [requirement for requirement in requirements if isinstance(requirement, kind)]
 
 
 def _ranges(requirements: Sequence[Requirement]) -> Iterator[str]:
     for one, other in permutations([r for r in requirements if isinstance(r, Counted)], 2):
-        if one.kind == other.kind and one.high is not None and other.low > one.high:
-            yield f"at least {other.low} and at most {one.high} {one.unit[1]}"
+        if _count_the_same(one, other) and one.high is not None and other.low > one.high:
+            yield f"at least {other.low} and at most {one.units(one.high, 'en')}"
+
+
+def _count_the_same(one: Counted, other: Counted) -> bool:
+    """Not so for words of two definitions; the note says how they are counted. Letters have no case."""
+    notes = [{language: note.casefold() for language, note in counted.note.items()} for counted in (one, other)]
+    return one.kind == other.kind and notes[0] == notes[1]
 
 
 def _counts(requirements: Sequence[Requirement]) -> Iterator[str]:
-    """A word has at least one character, and a sentence one word."""
-    smaller_first = ((Words, Characters), (Sentences, Words))
-    for part, whole in smaller_first:
-        for few, many in ((a, b) for a in _of(requirements, whole) for b in _of(requirements, part)):
-            if few.high is not None and many.low > few.high:
-                yield f"at least {plural(many.low, *many.unit)} do not fit into at most {plural(few.high, *few.unit)}"
+    for part, whole in _PART_AND_WHOLE:
+        for few, many in ((a, b) for a in of_type(requirements, whole) for b in of_type(requirements, part)):
+            if few.high is not None and many.low > few.high and _certain(many, few):
+                yield f"at least {many.units(many.low, 'en')} do not fit into at most {few.units(few.high, 'en')}"
 
 
-def _long_phrases(requirements: Sequence[Requirement]) -> Iterator[str]:
-    """A phrase that must occur takes room of its own."""
-    needed = [(affix.text, 1) for affix in _affixes(requirements)]
-    for keywords in _of(requirements, Keywords):
-        if keywords.all is not None and keywords.match == "word":
-            needed += [(phrase, keywords.times) for phrase in keywords.all]
-    for limit in (*_of(requirements, Words), *_of(requirements, Characters)):
-        for phrase, times in needed:
-            # "solar-solar" is one word that mentions "solar" twice, so words cannot be multiplied.
-            room = limit.count(phrase) * (times if isinstance(limit, Characters) else 1)
-            if limit.high is not None and room > limit.high:
-                often = f" {times} times" if times > 1 else ""
-                yield f"{quote(phrase, 'en')}{often} does not fit into at most {plural(limit.high, *limit.unit)}"
+def _certain(part: Counted, whole: Counted) -> bool:
+    """Whether each part has a whole of its own by the way they are counted here."""
+    if isinstance(part, Paragraphs):
+        # Between stars anything is a paragraph, also a lone mark without a word.
+        return part.separator == "blank_line" or isinstance(whole, Characters)
+    if isinstance(part, Capitals) and isinstance(whole, Words):
+        return whole.definition == "words"
+    return True
 
 
-def _forbidden(requirements: Sequence[Requirement]) -> Iterator[str]:
-    for forbidden in _of(requirements, Forbidden):
-        for affix in _affixes(requirements):
-            if not forbidden.check(affix.text).satisfied:
-                yield f"{affix.kind} {quote(affix.text, 'en')} and forbidden {quote_all(forbidden.words, 'en')}"
-        for keywords in _of(requirements, Keywords):
-            # A substring may be found inside a longer word, which is then another word than the forbidden one.
-            around = "{}" if keywords.match == "word" else "x{}x"
-            bad = [phrase for phrase in keywords.phrases if not forbidden.check(around.format(phrase)).satisfied]
-            if bad and (keywords.all is not None or len(bad) == len(keywords.phrases)):
-                yield f"keywords {quote_all(bad, 'en')} and forbidden {quote_all(forbidden.words, 'en')}"
+def _paragraph_starts(requirements: Sequence[Requirement]) -> Iterator[str]:
+    starts = of_type(requirements, ParagraphStart)
+    for start in starts:
+        said = f"{plural(start.paragraphs, 'paragraph', 'paragraphs')} of which {start.paragraph} begins with a word"
+        for counted in of_type(requirements, Paragraphs):
+            if counted.separator == "blank_line" and not counted.verdict(start.paragraphs).satisfied:
+                yield f"{said}, and {counted.expected} {counted.unit[1]}"
+        for limit in (
+            *of_type(requirements, Words),
+            *of_type(requirements, Sentences),
+            *of_type(requirements, Characters),
+        ):
+            if limit.high is not None and start.paragraphs > limit.high:
+                yield f"{said} do not fit into at most {limit.units(limit.high, 'en')}"
+    for one, other in combinations(starts, 2):
+        if one.paragraphs != other.paragraphs:
+            yield f"exactly {one.paragraphs} and exactly {other.paragraphs} paragraphs"
 
 
-def _affixes(requirements: Sequence[Requirement]) -> list[Affix]:
-    return [requirement for requirement in requirements if isinstance(requirement, Affix)]
-
-
-def _beginnings(requirements: Sequence[Requirement]) -> Iterator[str]:
-    for group in (_of(requirements, StartsWith), _of(requirements, EndsWith)):
-        for one, other in combinations(group, 2):
-            if not (one.check(other.text).satisfied or other.check(one.text).satisfied):
-                yield f"{one.kind} both {quote(one.text, 'en')} and {quote(other.text, 'en')}"
+def _cases(requirements: Sequence[Requirement]) -> Iterator[str]:
+    cases = of_type(requirements, Case)
+    if len({case.case for case in cases}) > 1:
+        yield "all letters in upper case and all in lower case"
+    for capitals in of_type(requirements, Capitals):
+        if capitals.low and any(case.case == "lower" for case in cases):
+            yield f"all letters in lower case and at least {capitals.units(capitals.low, 'en')}"
 
 
 def _languages(requirements: Sequence[Requirement]) -> Iterator[str]:
-    wanted = sorted({requirement.language for requirement in _of(requirements, InLanguage)})
+    wanted = sorted({requirement.language for requirement in of_type(requirements, InLanguage)})
     if len(wanted) > 1:
         yield f"the answer in {' and in '.join(NAMES[code].english for code in wanted)}"
+    scripts = sorted({requirement.script for requirement in of_type(requirements, Script)})
+    for code in wanted:
+        for script in scripts:
+            if not _may_write(code, script):
+                yield f"the answer in {NAMES[code].english} and in {script} script only"
 
 
-def _json(requirements: Sequence[Requirement]) -> Iterator[str]:
-    if all(schema.allow_code_fence for schema in _of(requirements, JsonSchema)):
-        return
-    for start in _of(requirements, StartsWith):
-        if start.text[0] not in '{["-0123456789tfn':
-            yield f"JSON cannot begin with {quote(start.text, 'en')}"
-    for end in _of(requirements, EndsWith):
-        if end.text[-1] not in ']}"0123456789el':
-            yield f"JSON cannot end with {quote(end.text, 'en')}"
+def _may_write(language: str, script: str) -> bool:
+    own = NAMES[language].scripts.split()
+    # Japanese is named by its kana, but Katakana is one of them.
+    return script in own or (language == "ja" and script == "Katakana")
 
 
 def _choices(requirements: Sequence[Requirement]) -> Iterator[str]:
     """The options are all the answers there are, so each other requirement can simply be tried on them."""
-    for choice in _of(requirements, Choice):
-        # Options are too short to tell their language by.
-        for other in (r for r in requirements if r is not choice and not isinstance(r, InLanguage)):
-            if not any(other.check(option).satisfied for option in choice.options):
+    for choice in of_type(requirements, Choice):
+        # Options are too short to tell their language by, and a text does not tell its tokens.
+        for other in (r for r in requirements if r is not choice and not isinstance(r, InLanguage | Tokens)):
+            if not any(_tried(other, option) for option in choice.options):
                 yield f"no option of {quote_all(choice.options, 'en', '')} satisfies: {other.say('en')}"
+
+
+def _tried(requirement: Requirement, option: str) -> bool:
+    """The answer may also be the option in another case, or with a full stop."""
+    return any(
+        requirement.check(answer + end).satisfied
+        for answer in (option, option.upper(), option.lower(), option.capitalize())
+        for end in ("", ".", "。")
+    )

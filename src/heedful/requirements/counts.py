@@ -1,9 +1,10 @@
-"""Requirements that count: words, characters, sentences, bullet points. All counting is done by `heedful.text`."""
+"""Requirements that count: words, characters, sentences, bullet points, tokens. `heedful.text` counts, where nothing else is said."""
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,7 +14,16 @@ from heedful.requirements.wording import plural
 
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
-_WORDINGS: dict[str, dict[Language, tuple[str, ...]]] = {
+Shape = Literal["minimum", "maximum", "between", "exactly", "none"]
+
+_RUN = re.compile(r"\w+")
+_RUNS_NOTE: dict[Language, str] = {
+    "en": " (each run of letters or digits is one)",
+    "zh": "（连续的字母或数字算一个）",
+}
+_MARKDOWN_NOTE: dict[Language, str] = {"en": " (lines that begin with * or -)", "zh": "（以*或-开头的行）"}
+
+_WORDINGS: dict[Shape, dict[Language, tuple[str, ...]]] = {
     "minimum": {
         "en": ("Use at least {low_units}.", "Write no fewer than {low_units}.", "Your answer must have at least {low_units}."),
         "zh": ("至少写{low_units}。", "请写不少于{low_units}。", "回答不得少于{low_units}。"),
@@ -56,10 +66,14 @@ class Counted(Parameters):
     measure: ClassVar[tuple[str, str]]
     """Chinese measure word with its noun (`条列表项`), and the noun alone."""
 
-    @staticmethod
     @abstractmethod
-    def count(text: str) -> int:
+    def count(self, text: str) -> int:
         """How many units `text` has."""
+
+    @property
+    def note(self) -> dict[Language, str]:
+        """What follows the unit where it says how it is counted; empty when it is counted as usual."""
+        return {}
 
     @model_validator(mode="after")
     def _bounds_make_sense(self) -> Counted:
@@ -82,7 +96,8 @@ class Counted(Parameters):
         return self.exactly if self.exactly is not None else self.maximum
 
     @property
-    def _shape(self) -> str:
+    def shape(self) -> Shape:
+        """Which of the five ways to bound a number it is."""
         if self.high is None:
             return "minimum"
         if self.high == 0:
@@ -92,30 +107,37 @@ class Counted(Parameters):
         return "between" if self.low else "maximum"
 
     def say(self, language: Language, wording: int = 0) -> str:
-        return pick(_WORDINGS[self._shape], language, wording).format(
+        nouns = self.unit[1] if language == "en" else self.measure[1]
+        return pick(_WORDINGS[self.shape], language, wording).format(
             low=self.low,
-            low_units=self._units(self.low, language),
-            high_units=self._units(self.high or 0, language),
-            units=self.unit[1] if language == "en" else self.measure[1],
+            low_units=self.units(self.low, language),
+            high_units=self.units(self.high or 0, language),
+            units=nouns + self.note.get(language, ""),
         )
 
-    def _units(self, number: int, language: Language) -> str:
-        return plural(number, *self.unit) if language == "en" else f"{number}{self.measure[0]}"
+    def units(self, number: int, language: Language) -> str:
+        """`3 words`, with how they are counted."""
+        counted = plural(number, *self.unit) if language == "en" else f"{number}{self.measure[0]}"
+        return counted + self.note.get(language, "")
 
     def check(self, text: str) -> Verdict:
-        number = self.count(text)
-        expected = {
+        return self.verdict(self.count(text))
+
+    def verdict(self, number: int) -> Verdict:
+        """The verdict on an answer that has `number` of them."""
+        nearness = self._nearness(number)
+        return Verdict(nearness == 1.0, f"{self.units(number, 'en')}, {self.expected} expected", nearness)
+
+    @property
+    def expected(self) -> str:
+        """The bounds in words, for a reason."""
+        return {
             "minimum": f"at least {self.low}",
             "maximum": f"at most {self.high}",
             "between": f"{self.low} to {self.high}",
             "exactly": f"exactly {self.high}",
             "none": "none",
-        }[self._shape]
-        return Verdict(
-            satisfied=self._nearness(number) == 1.0,
-            reason=f"{plural(number, *self.unit)}, {expected} expected",
-            fraction=self._nearness(number),
-        )
+        }[self.shape]
 
     def _nearness(self, number: int) -> float:
         if number < self.low:
@@ -132,9 +154,15 @@ class Words(Counted):
     unit = ("word", "words")
     measure = ("个字", "字")
 
-    @staticmethod
-    def count(text: str) -> int:
-        return texts.num_words(text)
+    definition: Literal["words", "runs"] = "words"
+    """`words`: as `heedful.text` counts them; `runs`: runs of letters, digits and underscores, as IFEval counts."""
+
+    def count(self, text: str) -> int:
+        return len(_RUN.findall(text)) if self.definition == "runs" else texts.num_words(text)
+
+    @property
+    def note(self) -> dict[Language, str]:
+        return _RUNS_NOTE if self.definition == "runs" else {}
 
 
 class Characters(Counted):
@@ -144,8 +172,7 @@ class Characters(Counted):
     unit = ("character (not counting spaces)", "characters (not counting spaces)")
     measure = ("个字符（不计空格）", "字符")
 
-    @staticmethod
-    def count(text: str) -> int:
+    def count(self, text: str) -> int:
         return texts.num_characters(text)
 
 
@@ -156,9 +183,8 @@ class Sentences(Counted):
     unit = ("sentence", "sentences")
     measure = ("句话", "句子")
 
-    @staticmethod
-    def count(text: str) -> int:
-        return len(texts.sentences(text))
+    def count(self, text: str) -> int:
+        return texts.num_sentences(text)
 
 
 class Bullets(Counted):
@@ -168,6 +194,40 @@ class Bullets(Counted):
     unit = ("bullet point", "bullet points")
     measure = ("条列表项", "列表项")
 
-    @staticmethod
-    def count(text: str) -> int:
-        return len(texts.bullets(text))
+    definition: Literal["any", "markdown"] = "any"
+    """`any`: as `heedful.text` finds them; `markdown`: lines that begin with - or one *, as IFEval counts."""
+
+    def count(self, text: str) -> int:
+        return _num_markdown_bullets(text) if self.definition == "markdown" else len(texts.bullets(text))
+
+    @property
+    def note(self) -> dict[Language, str]:
+        return _MARKDOWN_NOTE if self.definition == "markdown" else {}
+
+
+def _num_markdown_bullets(text: str) -> int:
+    """A line of dashes counts, emphasis at the beginning of a line (**so**) does not."""
+    lines = [line.lstrip() for line in text.split("\n")]
+    return sum(line.startswith("-") or (line.startswith("*") and line[1:2] not in ("", "*")) for line in lines)
+
+
+class Tokens(Counted):
+    """How many tokens, as the model's own tokenizer counts them.
+
+    A text alone does not tell: the same text has other tokens for another model, and even one model can write it in several
+    ways. So `check` refuses only what is certain, and an engine that knows the number asks `verdict`.
+    """
+
+    kind = "tokens"
+    unit = ("token", "tokens")
+    measure = ("个词元", "词元")
+
+    def count(self, text: str) -> int:
+        """The least number that is certain: none for an empty text, and one for any other."""
+        return 1 if text else 0
+
+    def check(self, text: str) -> Verdict:
+        if not text or self.high == 0:
+            return self.verdict(self.count(text))
+        reason = f"{self.expected} {self.unit[1]} expected; tokens are counted while the model writes, a text alone does not tell"
+        return Verdict(True, reason, 1.0)

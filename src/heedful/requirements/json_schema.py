@@ -22,15 +22,19 @@ from heedful.requirements.wording import plural, shorten
 
 _WORDINGS: dict[Language, tuple[str, ...]] = {
     "en": (
-        "Answer with JSON only, valid against this JSON Schema: {schema}",
-        "Your whole answer must be one JSON value that follows this JSON Schema: {schema}",
-        "Write nothing but JSON in the form given by this JSON Schema: {schema}",
+        "Answer with JSON only{fence}, valid against this JSON Schema: {schema}",
+        "Your whole answer must be one JSON value{fence} that follows this JSON Schema: {schema}",
+        "Write nothing but JSON{fence} in the form given by this JSON Schema: {schema}",
     ),
     "zh": (
-        "只用 JSON 作答，并符合这个 JSON Schema：{schema}",
-        "整个回答必须是一个符合以下 JSON Schema 的 JSON 值：{schema}",
-        "除 JSON 外什么都不要写，格式须符合这个 JSON Schema：{schema}",
+        "只用 JSON {fence}作答，并符合这个 JSON Schema：{schema}",
+        "整个回答必须是一个符合以下 JSON Schema 的 JSON 值{fence}：{schema}",
+        "除 JSON {fence}外什么都不要写，格式须符合这个 JSON Schema：{schema}",
     ),
+}
+_FENCE_NOTE: dict[Language, str] = {
+    "en": " (inside a Markdown code fence or not)",
+    "zh": "（可以放在 Markdown 代码块中）",
 }
 _FENCE = regex.compile(r"```(?:json|JSON)?[ \t]*\n(?P<inside>.*)\n[ \t]*```", regex.DOTALL)
 
@@ -57,7 +61,9 @@ class JsonSchema(Parameters):
         return schemas.validator_for(self.schema_)
 
     def say(self, language: Language, wording: int = 0) -> str:
-        return pick(_WORDINGS, language, wording).format(schema=json.dumps(self.schema_, ensure_ascii=False))
+        fence = _FENCE_NOTE.get(language, "") if self.allow_code_fence else ""
+        schema = json.dumps(self.schema_, ensure_ascii=False)
+        return pick(_WORDINGS, language, wording).format(schema=schema, fence=fence)
 
     def check(self, text: str) -> Verdict:
         """Nothing for what is not JSON; half for JSON, and more of the other half the fewer problems it has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
@@ -21,6 +22,7 @@ class _Name(NamedTuple):
 NAMES: dict[str, _Name] = {
     "ar": _Name("Arabic", "阿拉伯语", "Arabic"),
     "bg": _Name("Bulgarian", "保加利亚语", "Cyrillic"),
+    "bn": _Name("Bengali", "孟加拉语", "Bengali"),
     "cs": _Name("Czech", "捷克语", "Latin"),
     "da": _Name("Danish", "丹麦语", "Latin"),
     "de": _Name("German", "德语", "Latin"),
@@ -30,22 +32,32 @@ NAMES: dict[str, _Name] = {
     "fa": _Name("Persian", "波斯语", "Arabic"),
     "fi": _Name("Finnish", "芬兰语", "Latin"),
     "fr": _Name("French", "法语", "Latin"),
+    "gu": _Name("Gujarati", "古吉拉特语", "Gujarati"),
     "he": _Name("Hebrew", "希伯来语", "Hebrew"),
     "hi": _Name("Hindi", "印地语", "Devanagari"),
     "hu": _Name("Hungarian", "匈牙利语", "Latin"),
     "id": _Name("Indonesian", "印尼语", "Latin"),
     "it": _Name("Italian", "意大利语", "Latin"),
     "ja": _Name("Japanese", "日语", "Hiragana Han"),
+    "kn": _Name("Kannada", "卡纳达语", "Kannada"),
     "ko": _Name("Korean", "韩语", "Hangul"),
+    "ml": _Name("Malayalam", "马拉雅拉姆语", "Malayalam"),
+    "mr": _Name("Marathi", "马拉地语", "Devanagari"),
+    "ne": _Name("Nepali", "尼泊尔语", "Devanagari"),
     "nl": _Name("Dutch", "荷兰语", "Latin"),
+    "pa": _Name("Punjabi", "旁遮普语", "Gurmukhi"),
     "pl": _Name("Polish", "波兰语", "Latin"),
     "pt": _Name("Portuguese", "葡萄牙语", "Latin"),
     "ro": _Name("Romanian", "罗马尼亚语", "Latin"),
     "ru": _Name("Russian", "俄语", "Cyrillic"),
     "sv": _Name("Swedish", "瑞典语", "Latin"),
+    "sw": _Name("Swahili", "斯瓦希里语", "Latin"),
+    "ta": _Name("Tamil", "泰米尔语", "Tamil"),
+    "te": _Name("Telugu", "泰卢固语", "Telugu"),
     "th": _Name("Thai", "泰语", "Thai"),
     "tr": _Name("Turkish", "土耳其语", "Latin"),
     "uk": _Name("Ukrainian", "乌克兰语", "Cyrillic"),
+    "ur": _Name("Urdu", "乌尔都语", "Arabic"),
     "vi": _Name("Vietnamese", "越南语", "Latin"),
     "zh": _Name("Chinese", "中文", "Han"),
 }
@@ -87,10 +99,14 @@ class InLanguage(Parameters):
             return Verdict(True, f"the answer is in {wanted.english}", 1.0)
         if found == "und" and self._may_be(text):
             return Verdict(True, f"the answer is too short to tell its language, and may be {wanted.english}", 1.0)
-        sentences = texts.sentences(text)
-        share = sum(texts.detect_language(sentence) == self.language for sentence in sentences) / max(len(sentences), 1)
+        languages = Counter(texts.detect_language(sentence) for sentence in texts.sentences(text))
+        num_wanted, num_sentences = languages[self.language], max(languages.total(), 1)
+        if found == "und" and num_wanted > (num_sentences - languages["und"]) / 2:
+            # A text of names or headings may be undetermined as a whole, and its sentences not.
+            return Verdict(True, f"the sentences whose language can be told are in {wanted.english}", 1.0)
         seen = "in no language that can be told" if found == "und" else f"in {_name(found)}"
-        return Verdict(False, f"the answer is {seen}, {wanted.english} expected", min(share, 0.9))
+        reason = f"the answer is {seen}, {wanted.english} expected"
+        return Verdict(False, reason, min(num_wanted / num_sentences, 0.9))
 
     def _may_be(self, text: str) -> bool:
         """`Yes.` may be English, 42 anything; nothing at all is in no language."""

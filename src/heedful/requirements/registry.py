@@ -12,27 +12,28 @@ from heedful.project.settings import nearest
 from heedful.records import RequirementSpec
 from heedful.requirements.affixes import EndsWith, StartsWith
 from heedful.requirements.choice import Choice
-from heedful.requirements.counts import Bullets, Characters, Sentences, Words
+from heedful.requirements.counts import Bullets, Characters, Sentences, Tokens, Words
+from heedful.requirements.formats import Highlights, Placeholders, Postscript, Quoted, Sections, Title
+from heedful.requirements.grammars import Grammar
 from heedful.requirements.json_schema import JsonSchema
 from heedful.requirements.keywords import Forbidden, Keywords
 from heedful.requirements.language import InLanguage
+from heedful.requirements.letters import Capitals, Case, Letters, NoCommas
+from heedful.requirements.paragraphs import Paragraphs, ParagraphStart
 from heedful.requirements.patterns import Regex
 from heedful.requirements.requirement import Parameters, Requirement
+from heedful.requirements.responses import Repeats, Responses
+from heedful.requirements.scripts import Script
 
-REQUIREMENTS: dict[str, type[Parameters]] = {
-    "words": Words,
-    "characters": Characters,
-    "sentences": Sentences,
-    "bullets": Bullets,
-    "keywords": Keywords,
-    "forbidden": Forbidden,
-    "starts_with": StartsWith,
-    "ends_with": EndsWith,
-    "choice": Choice,
-    "json_schema": JsonSchema,
-    "regex": Regex,
-    "language": InLanguage,
-}
+_KINDS: tuple[type[Parameters], ...] = (
+    *(Words, Characters, Tokens, Sentences, Bullets, Paragraphs, ParagraphStart),
+    *(Keywords, Forbidden, StartsWith, EndsWith, Repeats, Choice, Responses),
+    *(Letters, Capitals, Case, NoCommas),
+    *(Placeholders, Highlights, Sections, Title, Postscript, Quoted),
+    *(JsonSchema, Regex, Grammar, InLanguage, Script),
+)
+REQUIREMENTS: dict[str, type[Parameters]] = {kind.kind: kind for kind in _KINDS}
+"""By the name that a spec has as its kind."""
 
 
 _IN_WORDS = {

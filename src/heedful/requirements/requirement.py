@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol, get_args
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -69,15 +69,37 @@ class Parameters(Settings):
 def pick(wordings: Mapping[Language, tuple[str, ...]], language: Language, wording: int) -> str:
     """One of `wordings` in `language`; raises RequirementError for a language that no requirement can be said in."""
     if language not in wordings:
-        raise RequirementError(f"requirements are said in {' or '.join(LANGUAGES)}, got language {language!r}")
+        raise unsaid_language(language)
     choices = wordings[language]
     return choices[wording % len(choices)]
+
+
+def unsaid_language(language: str) -> RequirementError:
+    """The error for a language that nobody wrote sentences for."""
+    return RequirementError(f"requirements are said in {' or '.join(LANGUAGES)}, got language {language!r}")
+
+
+KindType = TypeVar("KindType")
+
+
+def of_type(requirements: Iterable[Requirement], kind: type[KindType]) -> list[KindType]:
+    """Those that are of `kind`, which may be a family such as `Counted`."""
+    return [requirement for requirement in requirements if isinstance(requirement, kind)]
 
 
 # -- fields that several kinds have -----------------------------------------------------------------------------
 
 
+MAX_PHRASE_LENGTH = 1000
+"""Characters; a phrase is for a sentence."""
+MAX_PHRASES = 500
+
+
 def _one_line(value: str) -> str:
+    if len(value) > MAX_PHRASE_LENGTH:
+        raise ValueError(
+            f"it is {len(value)} characters long, at most {MAX_PHRASE_LENGTH} are taken; give a shorter phrase"
+        )
     if not value.strip():
         raise ValueError("it is empty; give at least one visible character")
     if value != value.strip():
@@ -85,11 +107,14 @@ def _one_line(value: str) -> str:
     # A phrase is quoted in a sentence, where these cannot be seen.
     if {"\n", "\t"} & set(value) or texts.normalize(value) != unicodedata.normalize("NFC", value):
         raise ValueError("it holds a line break, tab or invisible character; give a plain phrase on one line")
+    if unicodedata.category(value[0]).startswith("M"):
+        # It would sit on the quotation mark before it.
+        raise ValueError("it begins with a combining mark; give a phrase that begins with a whole character")
     return value
 
 
 Phrase = Annotated[str, AfterValidator(_one_line)]
 """Text that fits between quotation marks in a sentence."""
 
-Phrases = Annotated[tuple[Phrase, ...], Field(min_length=1)]
+Phrases = Annotated[tuple[Phrase, ...], Field(min_length=1, max_length=MAX_PHRASES)]
 """At least one phrase; a list, never one bare string."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from heedful.requirements.requirement import Language
+from heedful.requirements.requirement import Language, unsaid_language
 
 _MARKS: dict[Language, tuple[str, str, tuple[str, str]]] = {
     "en": ('"', '"', ("“", "”")),
@@ -16,6 +16,8 @@ _MARKS: dict[Language, tuple[str, str, tuple[str, str]]] = {
 
 def quote(phrase: str, language: Language) -> str:
     """`phrase` between the language's quotation marks."""
+    if language not in _MARKS:
+        raise unsaid_language(language)
     opening, closing, others = _MARKS[language]
     if opening in phrase or closing in phrase:
         opening, closing = others

@@ -7,7 +7,7 @@ which ships inside its wheel: no network. Short texts are `und`, undetermined, r
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,11 @@ UNDETERMINED = "und"
 _MAX_CHARACTERS = 2_000
 _MIN_LETTERS = 12
 _MIN_SCORE = 0.5
+# From this many letters on, less is enough with a lead over the next language: of 38 more texts that are told so (of 39,000:
+# Alpaca, IFEval's GPT-4, multi30k, OASST), 36 are told right. In shorter texts one in ten would be wrong.
+_MIN_LETTERS_TO_LEAD = 100
+_MIN_LEADING_SCORE = 0.35
+_MIN_LEAD = 0.1
 # Chinese written with a stray の is still Chinese; Japanese prose is rarely below a third kana.
 _MIN_KANA_SHARE = 0.15
 # Rule of thumb of translators: five Chinese characters carry about three English words.
@@ -101,7 +106,7 @@ def detect_language(text: str) -> str:
     script = max(spaced, key=lambda name: spaced[name])
     if spaced[script] >= 2 and script in _LANGUAGE_OF_SCRIPT:
         return _LANGUAGE_OF_SCRIPT[script]
-    return _ask_model(text, script) if spaced[script] >= _MIN_LETTERS else UNDETERMINED
+    return _ask_model(text, script, spaced[script]) if spaced[script] >= _MIN_LETTERS else UNDETERMINED
 
 
 def _script_counts(text: str) -> dict[str, int]:
@@ -121,14 +126,16 @@ def _script_of_character(character: str) -> str:
     return ""
 
 
-def _ask_model(text: str, script: str) -> str:
+def _ask_model(text: str, script: str, num_letters: int) -> str:
     # Only words of the script in question: digits, symbols and quoted words of other scripts mislead the model.
     evidence = " ".join(word for word in words(text) if _script_of_character(word[0]) == script)
-    for candidate in _detector().detect(evidence, k=2):
-        code = _BROADER.get(candidate["lang"], candidate["lang"])
-        if candidate["score"] >= _MIN_SCORE and len(code) == 2 and code not in _SETTLED_BY_SCRIPT:
-            return str(code)
-    return UNDETERMINED
+    scores: defaultdict[str, float] = defaultdict(float)
+    for candidate in _detector().detect(evidence, k=3):
+        scores[_BROADER.get(candidate["lang"], candidate["lang"])] += candidate["score"]
+    (score, code), (second, _), *_ = [*sorted(((s, c) for c, s in scores.items()), reverse=True), (0.0, ""), (0.0, "")]
+    leads = num_letters >= _MIN_LETTERS_TO_LEAD and score >= _MIN_LEADING_SCORE and score - second >= _MIN_LEAD
+    is_known = len(code) == 2 and code not in _SETTLED_BY_SCRIPT
+    return code if is_known and (score >= _MIN_SCORE or leads) else UNDETERMINED
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,8 @@ How a sentence ends:
 - A line break ends it, unless the next line goes on in lower case or the line ends in a comma: wrapped text.
 Numbers such as 3.14 and versions such as 2.0.1 hold no space and so no end.
 
+Lines end at `\n` only, as `normalize` leaves them: U+2028 in a JSON string begins no bullet point.
+
 This is a set of rules, not a parser: direct speech in Chinese without a comma after it (“走！”他说。) counts as two.
 """
 
@@ -147,12 +149,12 @@ def num_sentences(text: str) -> int:
 
 def lines(text: str) -> list[str]:
     """The lines that are not blank, without trailing white space."""
-    return [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [line.rstrip() for line in text.split("\n") if line.strip()]
 
 
 def bullets(text: str) -> list[str]:
     """What stands after the marker in each line that begins with one: -, *, +, •, 1. 1) 1、 （1） 一、 （一） ①."""
-    matches = (_BULLET.match(line) for line in text.splitlines() if not _RULE.match(line))
+    matches = (_BULLET.match(line) for line in text.split("\n") if not _RULE.match(line))
     return [match["item"].rstrip() for match in matches if match]
 
 
@@ -160,7 +162,7 @@ def _paragraphs(text: str) -> list[str]:
     """Runs of lines that are one wrapped line."""
     paragraphs: list[str] = []
     joinable = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         stripped = line.strip()
         if joinable and _continues(paragraphs[-1], stripped):
             paragraphs[-1] += " " + stripped

@@ -26,6 +26,7 @@ from heedful.generate._base import (
     refuse_score_ids,
     refuse_unsupported,
 )
+from heedful.generate.enforcing import Enforcer
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
 from heedful.generate.llamacpp.context import CHUNK, Context
 from heedful.generate.local.choosing import Constraint
@@ -38,7 +39,7 @@ from heedful.render import Renderer
 _HONOURED = frozenset(
     {
         "temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "min_tokens", "stop", "n", "repetition_penalty",
-        "presence_penalty", "frequency_penalty", "logit_bias", "prompt_ids", "logprobs", "top_logprobs",
+        "presence_penalty", "frequency_penalty", "logit_bias", "prompt_ids", "logprobs", "top_logprobs", "requirements",
     }
 )  # fmt: skip
 
@@ -61,7 +62,9 @@ class LlamaCppEngine(ClosesItself):
         location = locate(name)
         if location.kind != "gguf":
             raise ModelError(f"{name}: llama.cpp reads GGUF files only; `heedful export --what gguf` writes one")
-        self._renderer = Renderer(_tokenizer(location.path))
+        tokenizer = _tokenizer(location.path)
+        self._renderer = Renderer(tokenizer)
+        self._enforcer = Enforcer(tokenizer, self._renderer.end_of_turn_ids)
         self._context = Context(
             location.path, max_length=max_length, num_threads=num_threads or torch.get_num_threads()
         )
@@ -126,9 +129,12 @@ class LlamaCppEngine(ClosesItself):
     def submit(self, request: Request, *, constraint: Constraint | None = None) -> LlamaCppHandle:
         """Queue a request; raises InputError at once for one that cannot be answered as asked.
 
-        `constraint` says for each answer which tokens may come next.
+        `constraint` says for each answer which tokens may come next; without one the request's requirements do.
         """
         prompt_ids = self.check(request)
+        if constraint is None:
+            room = min(request.sampling.max_tokens, self._max_length - len(prompt_ids))
+            constraint = self._enforcer.constraint(request, room)
         rows = [
             Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
             for index in range(request.sampling.n)

@@ -91,6 +91,7 @@ class BeamSearch:
         for place, way in enumerate(self._ways):
             if way.chooser.adjusts:
                 logprobs[place] = way.chooser.adjusted(logprobs[place])
+            logprobs[place] = way.chooser.only_permitted(logprobs[place], self._num_candidates)
         totals = logprobs + torch.tensor([way.total for way in self._ways])[:, None]
         vocabulary = totals.shape[1]
         values, places = totals.flatten().topk(min(self._num_candidates, totals.numel()))

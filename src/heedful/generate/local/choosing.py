@@ -8,20 +8,36 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
 from heedful.generate.engine import Sampling
+from heedful.generate.local.distortion import Distortion
 from heedful.generate.local.sampling import draw
 
 
-class Constraint(Protocol):
+class MaskConstraint(Protocol):
     """Says which tokens may come next. State is passed in and out, so answers cannot mix."""
 
     def start(self) -> Any: ...
     def allowed(self, state: Any) -> torch.Tensor: ...  # (vocabulary,) of bool
     def advance(self, state: Any, token: int) -> Any: ...
+
+
+class LazyConstraint(Protocol):
+    """Says it of one token after the other: only those are looked at that would be chosen."""
+
+    def start(self) -> Any: ...
+    def permits(self, state: Any, token: int) -> bool: ...
+    def sure(self, state: Any) -> Sequence[int]: ...  # some that may come; at least one
+    def advance(self, state: Any, token: int) -> Any: ...
+
+
+Constraint = MaskConstraint | LazyConstraint
+
+_NUM_TRIED = 64
+"""The likeliest tokens that are tried; where none of them may come, one of the constraint's own is taken."""
 
 
 class Chooser:
@@ -41,28 +57,83 @@ class Chooser:
         self._counts: Counter[int] = Counter()
         self._seen = set(prompt_ids) if sampling.repetition_penalty != 1 else set()
         self._num_tokens = 0
-        self._constraint = constraint
+        self._mask: MaskConstraint | None = None
+        self._lazy: LazyConstraint | None = None
+        if constraint is not None and hasattr(constraint, "permits"):
+            self._lazy = cast(LazyConstraint, constraint)
+        else:
+            self._mask = constraint
         self._state = constraint.start() if constraint else None
+        self.distortion = Distortion() if self._lazy else None
+        """What a constraint did to the answer; None without one that can be asked token by token."""
         self._is_counted = bool(sampling.presence_penalty or sampling.frequency_penalty)
 
     @property
     def takes_the_likeliest(self) -> bool:
         """The choice is the largest logit, as it is."""
-        return self.sampling.temperature <= 0 and not self.adjusts
+        return self.sampling.temperature <= 0 and not self.adjusts and self._lazy is None
 
     def twin(self) -> Chooser:
         """A chooser that has accepted the same tokens, and goes its own way from here."""
         twin = copy(self)
         twin._counts, twin._seen = self._counts.copy(), self._seen.copy()
+        twin.distortion = copy(self.distortion)
         return twin
 
     def choose(self, logits: torch.Tensor) -> int:
         """The next token; `logits` (vocabulary,) stay as they are."""
+        free = logits
         if self.adjusts:
             logits = self.adjusted(logits)
+        token = self._pick(logits)
+        if self._lazy is None:
+            return token
+        assert self.distortion is not None
+        refused: list[int] = []
+        if not self._lazy.permits(self._state, token):
+            token, refused = self._permitted(logits, token)
+        self.distortion.add(free, token, refused)
+        return token
+
+    def only_permitted(self, logits: torch.Tensor, number: int) -> torch.Tensor:
+        """A copy of `logits` in which all but the `number` likeliest tokens that may come are ruled out."""
+        if self._lazy is None:
+            return logits
+        found = torch.full_like(logits, -torch.inf)
+        kept = 0
+        for token in logits.topk(min(2 * number + _NUM_TRIED, len(logits))).indices.tolist():
+            if logits[token] > -torch.inf and self._lazy.permits(self._state, token):
+                found[token] = logits[token]
+                kept += 1
+                if kept == number:
+                    return found
+        for token in self._lazy.sure(self._state):
+            found[token] = logits[token]
+        return found
+
+    def _pick(self, logits: torch.Tensor) -> int:
         if self._generator is None:
             return int(logits.argmax())
         return draw(logits, self.sampling, self._generator)
+
+    def _permitted(self, logits: torch.Tensor, first: int) -> tuple[int, list[int]]:
+        """Choose again without what may not come, beginning with `first`; also what was refused. Sampling so draws from
+        exactly the tokens that may come, in proportion: what is drawn and refused is as if it had never been there."""
+        assert self._lazy is not None
+        logits, refused, token = logits.float().clone(), [first], first
+        ranked = iter(logits.topk(min(_NUM_TRIED, len(logits))).indices.tolist() if self._generator is None else ())
+        for _ in range(_NUM_TRIED):
+            logits[token] = -torch.inf
+            token = next(ranked, -1) if self._generator is None else self._pick(logits)
+            if token == first:
+                continue
+            if token < 0 or logits[token] == -torch.inf:
+                break
+            if self._lazy.permits(self._state, token):
+                return token, refused
+            refused.append(token)
+        sure = self._lazy.sure(self._state)
+        return max(sure, key=lambda token: float(logits[token])), refused
 
     def accept(self, token: int) -> None:
         """Remember what was chosen."""
@@ -71,8 +142,9 @@ class Chooser:
             self._counts[token] += 1
         if self.sampling.repetition_penalty != 1:
             self._seen.add(token)
-        if self._constraint is not None:
-            self._state = self._constraint.advance(self._state, token)
+        constraint = self._lazy or self._mask
+        if constraint is not None:
+            self._state = constraint.advance(self._state, token)
 
     @property
     def adjusts(self) -> bool:
@@ -82,7 +154,7 @@ class Chooser:
             sampling.logit_bias
             or self._counts
             or self._seen
-            or self._constraint is not None
+            or self._mask is not None
             or self._num_tokens < sampling.min_tokens
         )
 
@@ -102,8 +174,8 @@ class Chooser:
             logits[tokens] -= sampling.presence_penalty + sampling.frequency_penalty * counts
         if self._num_tokens < sampling.min_tokens:
             logits[self._end_ids] = -torch.inf
-        if self._constraint is not None:
-            logits.masked_fill_(~self._constraint.allowed(self._state), -torch.inf)
+        if self._mask is not None:
+            logits.masked_fill_(~self._mask.allowed(self._state), -torch.inf)
         return logits
 
 

@@ -19,7 +19,9 @@ import torch
 
 from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
+from heedful.generate.enforcing import Enforcer
 from heedful.generate.engine import Event, Request, ScoreRequest, ScoreResult
+from heedful.generate.local.banks import BankedSearch
 from heedful.generate.local.beams import BeamSearch
 from heedful.generate.local.choosing import Constraint
 from heedful.generate.local.opening import Precision, Runner, open_kernels, why_not_kernels
@@ -48,6 +50,7 @@ _HONOURED = frozenset(
             "top_logprobs",
             "num_beams",
             "length_penalty",
+            "requirements",
         ),
     }
 )
@@ -122,6 +125,7 @@ class LocalEngine(ClosesItself):
             )
             self._precision = precision
             arithmetic = [precision, "kernels"]
+        self._enforcer = Enforcer(loaded.tokenizer, self._renderer.end_of_turn_ids)
         self._queue: deque[Answer] = deque()
         self._unfinished: list[Row] = []
         # Who may run the model and change rows: one thread at a time (`_busy`), all others look again after its turn.
@@ -167,14 +171,18 @@ class LocalEngine(ClosesItself):
     def submit(self, request: Request, *, constraint: Constraint | None = None) -> LocalHandle:
         """Queue a request; raises InputError at once for one that cannot be answered as asked.
 
-        `constraint` says for each answer which tokens may come next.
+        `constraint` says for each answer which tokens may come next; without one the request's requirements do.
         """
         prompt_ids = self.check(request)
+        if constraint is None:
+            room = min(request.sampling.max_tokens, self._max_length - len(prompt_ids))
+            constraint = self._enforcer.constraint(request, room)
         rows = [
             Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
             for index in range(request.sampling.n)
         ]
-        answers: list[Answer] = [BeamSearch(rows, self._renderer)] if request.sampling.num_beams > 1 else list(rows)
+        search = BankedSearch if hasattr(constraint, "num_missing") else BeamSearch
+        answers: list[Answer] = [search(rows, self._renderer)] if request.sampling.num_beams > 1 else list(rows)
         for answer in answers:
             if problem := self._runner.why_never(answer):
                 raise InputError(f"request {request.id!r}: {problem}")

@@ -133,6 +133,7 @@ class Row:
             finish_reason="stop" if reason == "length" and self._writer.stopped else reason,
             usage=Usage(len(self.prompt_ids), len(self._ids)),
             index=self.index,
+            constraint_report=self.chooser.distortion.report() if self.chooser.distortion else None,
         )
         # The event first: other threads take a finished row without events for one that has told everything.
         self.events.append(Event(self.index, piece, generation))

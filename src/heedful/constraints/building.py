@@ -1,0 +1,116 @@
+"""Requirements -> the machines that enforce them, composed; or the reason why they cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from heedful import text as texts
+from heedful.constraints.composition import Composition, Pieces, first_plan
+from heedful.constraints.edges import NeverPart, Restraint, longest_noise
+from heedful.constraints.fillers import Voice, voices
+from heedful.constraints.kinds import BUILDERS, prohibits
+from heedful.constraints.machine import Form, Part
+from heedful.constraints.planner import Planner
+from heedful.constraints.tokens import TokenTable
+from heedful.errors import RequirementError
+from heedful.records import RequirementSpec
+from heedful.requirements import Requirement, conflicts, parse
+from heedful.requirements.counts import Tokens
+from heedful.requirements.language import InLanguage
+
+_ONLY_CHECKED = 'leave it out, or set "enforce": false to have it only checked'
+
+
+def enforceable(spec: RequirementSpec) -> bool:
+    """Whether this kind can be enforced at all; else it can only be checked."""
+    return type(parse(spec)) in BUILDERS
+
+
+def compose(
+    specs: Sequence[RequirementSpec], table: TokenTable, *, max_tokens: int, stops: Sequence[str] = ()
+) -> Composition:
+    """The constraint that makes an answer satisfy all of `specs` within `max_tokens`, its end included. None of `stops`
+    occurs: an answer that ends there might break what it has promised.
+
+    Raises RequirementError for what contradicts itself, cannot be enforced, or needs more tokens.
+    """
+    requirements = [parse(spec) for spec in specs]
+    if found := conflicts(specs):
+        raise RequirementError(f"no answer can satisfy these requirements together: {'; '.join(found)}")
+    for spec, requirement in zip(specs, requirements, strict=True):
+        if type(requirement) not in BUILDERS:
+            raise RequirementError(
+                f"the requirement {spec.kind!r} can be checked, but not enforced while the answer is written; {_ONLY_CHECKED}"
+            )
+    planner = _planner(requirements, table, stops)
+    tokens = [one for one in requirements if isinstance(one, Tokens)]
+    min_tokens = max((one.low for one in tokens), default=0)
+    # The token that ends an answer is not part of its text.
+    max_tokens = min([max_tokens, *(one.high + 1 for one in tokens if one.high is not None)])
+    least: int | None = None
+    for plan, cost in first_plan(planner, table, min_tokens):
+        if cost < max_tokens:
+            return Composition(planner, table, min_tokens, max_tokens, plan)
+        least = cost + 1 if least is None else min(least, cost + 1)
+    if least is not None:
+        raise RequirementError(
+            f"an answer that satisfies the requirements takes {least} tokens, the end included, and {max_tokens} are allowed; "
+            "raise max_tokens, or ask for less"
+        )
+    raise RequirementError(_why_none(requirements, table))
+
+
+def _why_none(requirements: Sequence[Requirement], table: TokenTable) -> str:
+    """Name the fewest requirements that no plan satisfies together."""
+    for size in (1, 2, 3):
+        for few in combinations(requirements, size):
+            if not _can_be_planned(few, table):
+                said = " ".join(requirement.say("en") for requirement in few)
+                kinds = " and ".join(requirement.spec.kind for requirement in few)
+                together = "together" if size > 1 else "at all"
+                return f"no answer was found that satisfies {kinds} {together}: {said}"
+    said = " ".join(requirement.say("en") for requirement in requirements)
+    return f"no answer was found that satisfies all of these together: {said}"
+
+
+def _can_be_planned(requirements: Sequence[Requirement], table: TokenTable) -> bool:
+    planner = _planner(requirements, table)
+    found: tuple[Pieces, int] | None = next(first_plan(planner, table, 0), None)
+    return found is not None
+
+
+def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequence[str] = ()) -> Planner:
+    parts: list[Part] = []
+    forms: list[Form] = []
+    for requirement in requirements:
+        try:
+            made_parts, made_forms = BUILDERS[type(requirement)](requirement)
+        except ValueError as error:
+            raise RequirementError(
+                f"the requirement {requirement.spec.kind!r} can be checked, but not enforced while the answer is written: {error}; "
+                f"{_ONLY_CHECKED}"
+            ) from None
+        parts += made_parts
+        forms += made_forms
+    if not forms:
+        said = " ".join(str(value) for one in requirements for value in one.spec.parameters.values())
+        parts.append(Restraint(longest_noise(said)))
+    if stops:
+        parts.append(NeverPart(stops))
+    return Planner(parts, forms, _voices(requirements, table))
+
+
+def _voices(requirements: Sequence[Requirement], table: TokenTable) -> list[Voice]:
+    def cost(word: str) -> int:
+        # As it stands behind another word.
+        spelled = table.spell((word if texts.is_unspaced(word) else f" {word}").encode())
+        return len(spelled) if spelled else len(word)
+
+    def may_stand(word: str) -> bool:
+        return not any(prohibits(one, word) for one in requirements)
+
+    said = " ".join(str(value) for one in requirements for value in one.spec.parameters.values())
+    wanted = [one.language for one in requirements if isinstance(one, InLanguage)]
+    order = [*wanted, *(("zh", "en") if texts.script_of(said) == "Han" else ("en", "zh"))]
+    return voices(may_stand, order, cost)

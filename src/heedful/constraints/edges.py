@@ -1,0 +1,210 @@
+"""How an answer begins and ends, and what no answer needs: runs of blanks, of line breaks, of marks; invisible characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import regex
+
+from heedful import text as texts
+from heedful.constraints.machine import NOTHING, Item, Needs
+from heedful.requirements import Requirement
+from heedful.requirements.keywords import within_word
+
+_CONTEXT = 64
+"""Characters before the last ones that are kept: more than any rule about where words end looks at."""
+
+
+class StartsPart:
+    """The answer begins with exactly `text`, and the last word of it ends there."""
+
+    def __init__(self, text: str, *, whole_word: bool = True) -> None:
+        self._text, self._whole_word = text, whole_word
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str | bool, text: str) -> str | bool | None:
+        """The state is what is written so far, or True when the beginning stands."""
+        if state is True:
+            return True
+        written = f"{state}{text}"
+        if len(written) <= len(self._text):
+            return written if self._text.startswith(written) else None
+        if not written.startswith(self._text):
+            return None
+        # Two characters more tell for good whether the word goes on.
+        if len(written) < len(self._text) + 2:
+            return written
+        return None if self._breaks(written) else True
+
+    def accepts(self, state: str | bool) -> bool:
+        return state is True or (isinstance(state, str) and state.startswith(self._text) and not self._breaks(state))
+
+    def _breaks(self, written: str) -> bool:
+        return self._whole_word and within_word(written, len(self._text))
+
+    def is_hopeless(self, state: str | bool) -> bool:
+        return False
+
+    def needs(self, state: str | bool) -> Needs:
+        if isinstance(state, str) and len(state) < len(self._text):
+            return Needs(opening=self._text[len(state) :])
+        return NOTHING
+
+
+class EndsPart:
+    """The answer ends with `text`, as `check` sees it."""
+
+    def __init__(self, requirement: Requirement, text: str) -> None:
+        self._requirement, self._text = requirement, text
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str, text: str) -> str | None:
+        return (state + text)[-len(self._text) - _CONTEXT :]
+
+    def accepts(self, state: str) -> bool:
+        return self._requirement.check(state).satisfied
+
+    def is_hopeless(self, state: str) -> bool:
+        return False
+
+    def needs(self, state: str) -> Needs:
+        if self.accepts(state):
+            return NOTHING
+        rest = next((self._text[n:] for n in range(len(self._text) - 1, 0, -1) if state.endswith(self._text[:n])), "")
+        return Needs(closing=Item((self._text,), rest))
+
+
+class CheckedPart:
+    """Any requirement at all: the whole text is kept, and `check` is asked. `needs_of` says what a text still needs."""
+
+    def __init__(self, requirement: Requirement, needs_of: Callable[[str], Needs]) -> None:
+        self._requirement = requirement
+        self._needs_of = needs_of
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str, text: str) -> str | None:
+        return state + text
+
+    def accepts(self, state: str) -> bool:
+        return self._requirement.check(state).satisfied
+
+    def is_hopeless(self, state: str) -> bool:
+        return False
+
+    def needs(self, state: str) -> Needs:
+        return NOTHING if self.accepts(state) else self._needs_of(state)
+
+
+class AlphabetPart:
+    """Only some characters may occur (a script, a case, no commas); `wanted` ones at least once, where that is asked for."""
+
+    def __init__(self, may_stand: Callable[[str], bool], wanted: Callable[[str], bool] | None = None) -> None:
+        """`may_stand` for one character; `wanted` too."""
+        self._may_stand, self._wanted = may_stand, wanted
+
+    def start(self) -> bool:
+        return self._wanted is None
+
+    def step(self, state: bool, text: str) -> bool | None:
+        """The state is whether a wanted character has come."""
+        if not all(map(self._may_stand, text)):
+            return None
+        return state or (self._wanted is not None and any(map(self._wanted, text)))
+
+    def accepts(self, state: bool) -> bool:
+        return state
+
+    def is_hopeless(self, state: bool) -> bool:
+        return False
+
+    def needs(self, state: bool) -> Needs:
+        return NOTHING if state else Needs(units=(("words", 1),))
+
+
+class NeverPart:
+    """None of some texts occurs, letter for letter."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts, self._kept = tuple(texts), max(map(len, texts)) - 1
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str, text: str) -> str | None:
+        text = state + text
+        if any(one in text for one in self._texts):
+            return None
+        return text[-self._kept :] if self._kept else ""
+
+    def accepts(self, state: str) -> bool:
+        return True
+
+    def is_hopeless(self, state: str) -> bool:
+        return False
+
+    def needs(self, state: str) -> Needs:
+        return NOTHING
+
+
+_NOISE = regex.compile(r"[^\p{L}\p{N}\s]")
+_HIDDEN = regex.compile(r"[\p{Cc}--\n]|[\p{Cf}--[\u200c\u200d]]|[\p{Cs}\p{Co}\p{Cn}\ufffd\u2028\u2029]", regex.VERSION1)
+
+_Runs = tuple[int, int, int]
+
+
+class Restraint:
+    """Keeps what is enforced from being filled with nothing: blanks, line breaks, marks without words."""
+
+    def __init__(self, longest_noise: int) -> None:
+        """`longest_noise`: so many marks in a row, blanks between them not counted, some requirement asks for."""
+        self._most = max(longest_noise + 4, 12)
+
+    def start(self) -> _Runs:
+        return 0, 0, 0
+
+    def step(self, state: _Runs, text: str) -> _Runs | None:
+        """(blanks, line breaks, marks) in a row."""
+        if not text.isascii() or not text.isprintable():
+            if _HIDDEN.search(text):
+                return None
+        elif text.isalnum():
+            return 0, 0, 0
+        blanks, breaks, marks = state
+        for character in text:
+            if character.isalnum():
+                blanks = breaks = marks = 0
+            elif character == "\n":
+                blanks, breaks = 0, breaks + 1
+            elif character.isspace():
+                blanks += 1
+            else:
+                blanks, breaks, marks = 0, 0, marks + 1
+            if blanks > 24 or breaks > 2 or marks > self._most:
+                return None
+        return blanks, breaks, marks
+
+    def accepts(self, state: _Runs) -> bool:
+        return True
+
+    def is_hopeless(self, state: _Runs) -> bool:
+        return False
+
+    def needs(self, state: _Runs) -> Needs:
+        return NOTHING
+
+
+def longest_noise(text: str) -> int:
+    """The most marks in a row, blanks not counted, that `text` holds."""
+    runs = regex.findall(r"(?:[^\p{L}\p{N}\s]\s*)+", text)
+    return max((len(_NOISE.findall(run)) for run in runs), default=0)
+
+
+def is_spaced(text: str) -> bool:
+    """Whether words of the script that `text` begins with have spaces between them."""
+    return not texts.is_unspaced(text)

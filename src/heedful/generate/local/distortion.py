@@ -1,0 +1,46 @@
+"""What a constraint did to an answer: how often it overruled the model, and how much of the model's probability it took away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass
+class Distortion:
+    """Sums over the tokens of an answer. All probabilities are the model's own, before temperature and limits."""
+
+    num_tokens: int = 0
+    num_forced: int = 0
+    """Tokens that were not what would have been chosen freely at their places."""
+    removed: float = 0.0
+    """Probability of tokens that would have been chosen and were refused."""
+    logprob: float = 0.0
+    """Of the tokens chosen."""
+    free_logprob: float = 0.0
+    """Of the likeliest token at each place."""
+
+    def add(self, logits: torch.Tensor, token: int, refused: Sequence[int]) -> None:
+        """`token` was chosen from `logits` (vocabulary,) after all of `refused` had been."""
+        logits = logits.float()
+        norm = float(logits.logsumexp(-1))
+        self.num_tokens += 1
+        self.num_forced += bool(refused)
+        self.logprob += float(logits[token]) - norm
+        self.free_logprob += float(logits.max()) - norm
+        if refused:
+            self.removed += float((logits[list(refused)] - norm).exp().sum())
+
+    def report(self) -> dict[str, Any]:
+        """As plain data, per token where that says more."""
+        tokens = max(self.num_tokens, 1)
+        return {
+            "tokens": self.num_tokens,
+            "forced_tokens": self.num_forced,
+            "removed_probability": round(self.removed / tokens, 6),
+            "logprob_per_token": round(self.logprob / tokens, 6),
+            "free_logprob_per_token": round(self.free_logprob / tokens, 6),
+        }
