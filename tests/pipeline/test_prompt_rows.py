@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from heedful import sources
 from heedful.errors import InputError
+from heedful.generate.engine import Sampling
 from heedful.pipeline.answering import prompt_of
+from heedful.pipeline.asking import Asked
 from heedful.pipeline.prompt_rows import BadPrompt, PromptRow, read_prompts
 from heedful.records import Message, RequirementSpec
 from heedful.sources.own_export import to_jsonl
@@ -28,7 +30,7 @@ def written(path: Path, *rows: dict[str, Any] | str) -> str:
 
 
 def read(path: str, *common: RequirementSpec) -> list[PromptRow]:
-    rows, bad = read_prompts([path], common, seed=3)
+    rows, bad = read_prompts([path], Asked(Sampling(seed=3), common))
     assert bad == []
     return rows
 
@@ -141,7 +143,7 @@ def test_formats_are_those_of_import(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text('[{"prompt": "Hi, you"},\n {"prompt": "Why?"}]', encoding="utf-8")
     (tmp_path / "d.jsonl.gz").write_bytes(gzip.compress(b'{"prompt": "Hi, you"}\n{"prompt": "Why?"}\n'))
     (tmp_path / "readme.md").write_text("not rows", encoding="utf-8")
-    rows, bad = read_prompts([str(tmp_path)], (), seed=0)
+    rows, bad = read_prompts([str(tmp_path)], Asked())
     assert bad == []
     assert [row.messages[0].content for row in rows] == ["Hi, you", "Why?"] * 4
     assert [row.place for row in rows[::2]] == [
@@ -174,7 +176,7 @@ def test_bad_rows_are_named_and_the_others_read(tmp_path: Path) -> None:
     lines: list[dict[str, Any] | str] = []
     for number, (row, _) in enumerate(BAD):
         lines += [{"prompt": f"good {number}"}, row]
-    rows, bad = read_prompts([written(tmp_path / "rows.jsonl", *lines)], (), seed=0)
+    rows, bad = read_prompts([written(tmp_path / "rows.jsonl", *lines)], Asked())
     assert [row.messages[0].content for row in rows] == [f"good {number}" for number in range(len(BAD))]
     assert [row.number for row in rows] == list(range(0, len(lines), 2))
     assert [row.number for row in bad] == list(range(1, len(lines), 2))
@@ -189,7 +191,7 @@ def test_a_conflict_with_the_command_is_the_rows(tmp_path: Path) -> None:
     path = written(
         tmp_path / "rows.jsonl", {"prompt": "a"}, {"prompt": "b", "requirements": [{"kind": "words", "minimum": 9}]}
     )
-    rows, bad = read_prompts([path], (SHORT,), seed=0)
+    rows, bad = read_prompts([path], Asked(requirements=(SHORT,)))
     assert [row.id for row in rows] == ["rows.jsonl:1"]
     assert "line 2" in bad[0].reason
     assert "cannot be kept together" in bad[0].reason
@@ -198,21 +200,21 @@ def test_a_conflict_with_the_command_is_the_rows(tmp_path: Path) -> None:
 def test_files_that_hold_no_rows_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("[]", encoding="utf-8")
     with pytest.raises(InputError, match="no rows there"):
-        read_prompts([str(tmp_path / "empty.json")], (), seed=0)
+        read_prompts([str(tmp_path / "empty.json")], Asked())
     with pytest.raises(InputError, match="no such file"):
-        read_prompts([str(tmp_path / "none.jsonl")], (), seed=0)
+        read_prompts([str(tmp_path / "none.jsonl")], Asked())
     with pytest.raises(InputError, match="no file matches"):
-        read_prompts([str(tmp_path / "*.parquet")], (), seed=0)
+        read_prompts([str(tmp_path / "*.parquet")], Asked())
     (tmp_path / "empty.json").rename(tmp_path / "empty.md")
     with pytest.raises(InputError, match="no file there ends in one of"):
-        read_prompts([str(tmp_path)], (), seed=0)
+        read_prompts([str(tmp_path)], Asked())
 
 
 def test_what_is_written_must_not_be_read(tmp_path: Path) -> None:
     written(tmp_path / "rows.jsonl", {"prompt": "a"})
     out = Path(written(tmp_path / "answers.jsonl", {"prompt": "b"}))
     with pytest.raises(InputError, match=r"answers\.jsonl would be read and written"):
-        read_prompts([str(tmp_path / "*.jsonl")], (), seed=0, forbidden=(out,))
+        read_prompts([str(tmp_path / "*.jsonl")], Asked(), forbidden=(out,))
 
 
 @settings(max_examples=60, deadline=None)
@@ -221,7 +223,7 @@ def test_every_row_is_read_or_named_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any]
 ) -> None:
     path = written(tmp_path_factory.mktemp("rows") / "rows.jsonl", *({"prompt": value} for value in rows))
-    good, bad = read_prompts([path], (), seed=0)
+    good, bad = read_prompts([path], Asked())
     numbered: dict[int, PromptRow | BadPrompt] = {row.number: row for row in (*good, *bad)}
     assert sorted(numbered) == list(range(len(rows)))
     for number, value in enumerate(rows):

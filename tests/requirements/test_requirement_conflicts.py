@@ -53,7 +53,7 @@ def test_found(pairs: Pair, conflict: str) -> None:
         ([("keywords", {"all": ["category"]}), ("forbidden", {"words": ["cat"]})], "a category"),
         ([("keywords", {"all": ["cat"], "match": "substring"}), ("forbidden", {"words": ["cat"]})], "a category"),
         ([("keywords", {"any": ["cat", "dog"]}), ("forbidden", {"words": ["cat"]})], "a dog"),
-        ([("keywords", {"all": ["solar"], "times": 2}), ("words", {"maximum": 1})], "solar-solar"),
+        ([("keywords", {"all": ["solar"], "times": 2, "match": "substring"}), ("words", {"maximum": 1})], "solarsolar"),
         ([("starts_with", {"text": "Yes"}), ("starts_with", {"text": "Yes, sir"})], "Yes, sir!"),
         ([("json_schema", {"schema": True}), ("starts_with", {"text": "{"}), ("ends_with", {"text": "}"})], '{"a": 1}'),
         ([("json_schema", {"schema": True, "allow_code_fence": True}), ("ends_with", {"text": "```"})], "```json\n1\n```"),

@@ -40,8 +40,13 @@ def specs_of(pairs: Pair) -> list[RequirementSpec]:
         ([UPPER, ("json_schema", {"schema": TWO_KEYS})], 'all letters in upper case and JSON with the key "a"'),
         # -- room
         ([("words", {"maximum": 10}), ("keywords", {"all": TWELVE})],
-         'keywords "word0", "word1", "word2", "word3", "word4", "word5", "word6", "word7", "word8", "word9", "word10" and "word11" (12 words) do not fit into at most 10 words'),
-        ([("words", {"exactly": 2}), ("keywords", {"all": ["sun", "wind"]}), ("ends_with", {"text": "Bye"})], 'ends_with and keywords "Bye", "sun" and "wind" (3 words) do not fit into at most 2 words'),
+         'keywords "word0", "word1", "word2", "word3", "word4", "word5", "word6", "word7", "word8", "word9", "word10" and "word11" (12 words, not joined by hyphens) do not fit into at most 10 words'),
+        ([("words", {"exactly": 2}), ("keywords", {"all": ["sun", "wind"]}), ("ends_with", {"text": "Bye"})], 'ends_with and keywords "Bye", "sun" and "wind" (3 words, not joined by hyphens) do not fit into at most 2 words'),
+        # "a-b c" counts as two words and has all three; nobody who asks for three words in two wants that.
+        ([("words", {"maximum": 2}), ("keywords", {"all": ["a", "b", "c"]})], 'keywords "a", "b" and "c" (3 words, not joined by hyphens) do not fit into at most 2 words'),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["solar"], "times": 2})], '"solar" twice (not joined by hyphens) does not fit into at most 1 word'),
+        ([("words", {"maximum": 2, "definition": "runs"}), ("keywords", {"all": ["a", "b", "c"]})], 'keywords "a", "b" and "c" (3 words, not joined by hyphens) do not fit into at most 2 words (each run of letters or digits is one)'),
+        ([("words", {"maximum": 2}), ("keywords", {"all": ["New York", "York", "Rome"]})], 'keywords "New York", "York" and "Rome" (3 words, not joined by hyphens) do not fit into at most 2 words'),
         ([("words", {"maximum": 3}), ("keywords", {"all": ["太阳", "月亮"]})], 'keywords "太阳" and "月亮" (4 words) do not fit into at most 3 words'),
         ([("words", {"maximum": 3}), ("repeats", {"text": REQUEST})], '"Name two things, please." does not fit into at most 3 words'),
         ([("words", {"maximum": 3, "definition": "runs"}), ("repeats", {"text": REQUEST})], '"Name two things, please." does not fit into at most 3 words (each run of letters or digits is one)'),
@@ -89,6 +94,10 @@ def specs_of(pairs: Pair) -> list[RequirementSpec]:
         ([("quoted", {}), ("repeats", {"text": "Why?"})], 'the whole answer quoted and repeats "Why?"'),
         ([("quoted", {}), ("json_schema", {"schema": {"type": ["object", "array"]}})], 'the whole answer quoted and JSON of type "array" or "object"'),
         ([("repeats", {"text": "Why?"}), ("json_schema", {"schema": True})], 'JSON cannot begin with "Why?"'),
+        # U+2028 may stand in a JSON string, but begins no line there.
+        ([("json_schema", {"schema": True}), ("bullets", {"minimum": 1})], "at least 1 bullet point and JSON, whose lines cannot begin with such a mark"),
+        # -- languages: "42" passes for both, and is an answer in neither
+        ([("language", {"language": "de"}), ("language", {"language": "fr"})], "the answer in German and in French"),
         # -- choice
         ([("choice", {"options": ["yes", "no"]}), ("title", {})], 'no option of "yes", "no" satisfies: Give your answer a title in double angle brackets, like <<title>>.'),
         ([("choice", {"options": ["yes", "no"]}), ("letters", {"letter": "q", "minimum": 1})], 'no option of "yes", "no" satisfies: Use the letter "q" at least once.'),
@@ -111,6 +120,19 @@ def test_found(pairs: Pair, conflict: str) -> None:
         ([("words", {"maximum": 3}), ("keywords", {"all": ["a b", "b c"]})], "a b c"),
         ([("words", {"maximum": 1}), ("keywords", {"all": ["sun", "flower"], "match": "substring"})], "sunflower"),
         ([("words", {"maximum": 1}), ("keywords", {"any": ["sun", "wind"]})], "wind"),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["Sun", "flower"], "match": "exact"})], "Sunflower"),
+        ([("words", {"maximum": 3}), ("keywords", {"all": ["New York", "York", "Rome"]})], "New York, Rome"),
+        # Joined by hyphens because a phrase itself is.
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["well-known", "known"]})], "well-known"),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["bye"], "times": 2}), ("starts_with", {"text": "bye-bye"})], "bye-bye"),
+        ([("words", {"maximum": 1}), ("starts_with", {"text": "well-"}), ("ends_with", {"text": "known"})], "well-known"),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["sun", "wind"]}), ("choice", {"options": ["sun-wind", "no"]})], "sun-wind"),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["sun", "wind"]}), ("regex", {"pattern": "[a-z]+-[a-z]+", "match": "full"})], "sun-wind"),
+        ([("words", {"maximum": 1}), ("keywords", {"all": ["sun", "wind"]}), ("json_schema", {"schema": {"const": "sun_wind"}})], '"sun_wind"'),
+        ([("words", {"maximum": 3}), ("repeats", {"text": "Sing a so"}), ("keywords", {"all": ["song"]})], "sing a song"),
+        ([("words", {"maximum": 1, "definition": "runs"}), ("keywords", {"all": ["太阳", "月亮"]})], "太阳月亮"),
+        ([("json_schema", {"schema": True}), ("bullets", {"maximum": 0})], "[1]"),
+        ([("json_schema", {"schema": True}), ("bullets", {"minimum": 1, "definition": "markdown"})], "[\n-1]"),
         ([("words", {"exactly": 1}), ("words", {"exactly": 2, "definition": "runs"})], "don't"),
         ([("paragraphs", {"exactly": 1}), ("paragraphs", {"exactly": 2, "separator": "stars"})], "a\n***\nb"),
         ([("paragraphs", {"minimum": 3, "separator": "stars"}), ("words", {"maximum": 1})], "a *** ! *** ?"),

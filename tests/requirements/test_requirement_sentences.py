@@ -11,6 +11,8 @@ import pytest
 from heedful.errors import RequirementError
 from heedful.records import RequirementSpec
 from heedful.requirements import LANGUAGES, NUM_WORDINGS, REQUIREMENTS, parse, say_all
+from requirement_examples import EXAMPLES
+from requirement_reference import PAGE, page
 
 ONE_OF_EACH: dict[str, dict[str, Any]] = {
     "words": {"minimum": 30, "maximum": 50},
@@ -200,3 +202,10 @@ def test_a_language_nobody_wrote_sentences_for_is_refused() -> None:
     for kind, parameters in ONE_OF_EACH.items():
         with pytest.raises(RequirementError, match="said in en or zh, got language 'fr'"):
             say(kind, "fr", **parameters)
+
+
+def test_the_page_of_all_kinds_is_in_step() -> None:
+    assert EXAMPLES.keys() == REQUIREMENTS.keys()
+    assert PAGE.read_text(encoding="utf-8") == page(), (
+        "docs/requirements.md does not say what the classes say; run python tests/support/requirement_reference.py"
+    )

@@ -11,6 +11,11 @@ from heedful.records import Message
 from live_server import LiveServer, stream_events
 
 FIXED = {"model": "owner/fixed", "max_tokens": 50}
+WORDS = {"kind": "words", "maximum": 3}
+
+
+def json_schema(schema: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, **more}}
 
 
 def streamed(live: LiveServer, **body: Any) -> list[Any]:
@@ -195,7 +200,24 @@ def test_unknown_model(live: LiveServer) -> None:
         ({"stop": ""}, "stop[0]", "at least 1 character"),
         ({"seed": "x"}, "seed", "valid integer"),
         ({"store": True}, "store", "false"),
-        ({"response_format": {"type": "json_object"}}, "response_format.type", "'text'"),
+        ({"response_format": {"type": "xml"}}, "response_format.type", "'text', 'json_object', 'json_schema'"),
+        ({"response_format": {}}, "response_format.type", "missing"),
+        ({"response_format": {"type": "json_object", "schema": {}}}, "response_format.schema", "unknown field"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "missing"),
+        ({"response_format": json_schema({}, name="a b")}, "response_format.json_schema.name", "pattern"),
+        ({"response_format": json_schema({}, stritc=True)}, "response_format.json_schema.stritc", "unknown field"),
+        ({"response_format": json_schema([])}, "response_format.json_schema.schema", "dictionary"),
+        ({"response_format": json_schema({"type": "objekt"})}, "response_format.json_schema.schema", "objekt"),
+        ({"requirements": {"kind": "words"}}, "requirements", "list"),
+        ({"requirements": [{"maximum": 3}]}, "requirements[0]", '"kind"'),
+        ({"requirements": [WORDS, {"kind": "wrods"}]}, "requirements[1]", "did you mean 'words'?"),
+        ({"requirements": [{"kind": "words", "most": 3}]}, "requirements[0]", "unknown parameter 'most'"),
+        ({"requirements": [{"kind": "words", "exactly": 3, "enforce": 0}]}, "requirements[0]", "true or false"),
+        ({"requirements": [WORDS, {"kind": "words", "minimum": 9}]}, "requirements", "no answer can satisfy"),
+        ({"requirements": [{"kind": "words", "minimum": 90}]}, "requirements", "raise max_tokens"),
+        ({"requirements": [{"kind": "regex", "pattern": r"(a|b)\1"}]}, "requirements", 'set "enforce": false'),
+        ({"requirements": [WORDS] * 33}, "requirements", "at most 32"),
+        ({"response_format": json_schema({"type": "string", "minLength": 90})}, "response_format", "raise max_tokens"),
         ({"messages": []}, "messages", "at least 1 item"),
         ({"messages": None}, "messages", "valid list"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "missing"),

@@ -1,10 +1,14 @@
 """Normalising: what goes, what stays, and that twice is once."""
 
+import sys
+
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heedful.text import normalize
+from heedful.text._normal import _NEWLINE, _SURROGATE, INVISIBLE
 
 
 @pytest.mark.parametrize(
@@ -41,3 +45,15 @@ def test_twice_is_once(written: str) -> None:
     once = normalize(written)
     assert normalize(once) == once
     once.encode("utf-8")  # can always be written to a file
+
+
+def test_every_character_that_goes_is_seen_at_once() -> None:
+    # Texts that Python calls printable take a short way, so none of what is looked for may be printable.
+    goes = regex.compile(
+        "|".join(f"(?:{pattern.pattern})" for pattern in (_NEWLINE, _SURROGATE, INVISIBLE)), regex.VERSION1
+    )
+    characters = map(chr, range(sys.maxunicode + 1))
+    assert [c for c in characters if c.isprintable() and goes.search(c)] == []
+    assert not "\u200c".isprintable()
+    assert not "\u200d".isprintable()
+    assert not "\x1b".isprintable()

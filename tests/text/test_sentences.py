@@ -90,6 +90,16 @@ def test_bullets() -> None:
     assert text.bullets(written) == expected
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"])
+def test_lines_end_at_line_feeds_only(separator: str) -> None:
+    # "\u2028" in a JSON string began a bullet point, because str.splitlines() splits there. `normalize` makes "\n" of what is one.
+    written = f'{{"a": "One{separator}- two"}}'
+    assert text.lines(written) == [written]
+    assert text.bullets(written) == []
+    assert text.num_sentences(written) == 1
+    assert text.lines("a \r\n\r\nb") == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     "hostile",
     [

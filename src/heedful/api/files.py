@@ -96,6 +96,8 @@ def generate_file(
     *,
     out: str | Path,
     requirements: Requirements = (),
+    check_only: bool = False,
+    auto_require: bool = False,
     top_logprobs: int | None = None,
     best_of: int | None = None,
     majority: int | None = None,
@@ -108,14 +110,23 @@ def generate_file(
 
     A row has an instruction (and input), a prompt, or messages. `sampling` are fields of
     `heedful.generate.engine.Sampling`, as `max_tokens=64`. `best_of` answers are sampled to keep the likeliest, `majority`
-    answers to keep one that says what most of them say; a row then holds the votes. Returns counts; `skip_bad_rows` leaves
+    answers to keep one that says what most of them say; a row then holds the votes. Requirements, a row's own too, are said
+    and enforced, unless `check_only`; `auto_require` adds what each instruction states itself. Returns counts; `skip_bad_rows` leaves
     out what cannot be answered, instead of raising InputError.
     """
     from heedful.api.generators import specs_of
     from heedful.pipeline.asking import Asked, sampling_from
     from heedful.pipeline.generating import generate_file as generate
 
-    asked = Asked(sampling_from(sampling), specs_of(requirements), top_logprobs, best_of, majority)
+    asked = Asked(
+        sampling_from(sampling),
+        specs_of(requirements),
+        check_only=check_only,
+        auto_require=auto_require,
+        top_logprobs=top_logprobs,
+        best_of=best_of,
+        majority=majority,
+    )
     with watching(progress) as watcher:
         return generate(
             _several(path),

@@ -11,6 +11,7 @@ from heedful.api._watching import watching
 from heedful.errors import InputError, RequirementError
 from heedful.generate.engine import Sampling
 from heedful.pipeline.answering import Answer, Answerer, AnswerStream
+from heedful.pipeline.requiring import wanted
 from heedful.records import RequirementSpec
 
 if TYPE_CHECKING:
@@ -39,13 +40,26 @@ class Generator:
         input: str = "",
         *,
         requirements: Requirements = (),
+        check_only: bool = False,
+        auto_require: bool = False,
         max_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
     ) -> Answer:
-        """The whole answer. Requirements are said in the prompt, and the answer is checked against them."""
+        """The whole answer. Requirements are said in the prompt, enforced while the answer is written, and checked.
+
+        `check_only` enforces none of them; `auto_require` adds those that the instruction itself states. An endpoint is asked
+        again for what it cannot enforce. The answer's `verdicts` and `treated` tell what became of its `requirements`.
+        """
         return self.stream(
-            instruction, input, requirements=requirements, max_tokens=max_tokens, temperature=temperature, seed=seed
+            instruction,
+            input,
+            requirements=requirements,
+            check_only=check_only,
+            auto_require=auto_require,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
         ).answer
 
     def stream(
@@ -54,6 +68,8 @@ class Generator:
         input: str = "",
         *,
         requirements: Requirements = (),
+        check_only: bool = False,
+        auto_require: bool = False,
         max_tokens: int = 256,
         temperature: float = 0.0,
         seed: int = 0,
@@ -67,7 +83,8 @@ class Generator:
             seed=_whole("seed", seed),
             max_tokens=_whole("max_tokens", max_tokens),
         )
-        return self._answerer.stream(instruction, input, specs_of(requirements), sampling)
+        needed = wanted(instruction, specs_of(requirements), auto_require=auto_require, check_only=check_only)
+        return self._answerer.stream(instruction, input, needed, sampling)
 
     def close(self) -> None:
         """Let go of the model; answers under way end."""

@@ -8,11 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heedful.cli.requiring import (
+    AutoRequireOption,
+    BulletsOption,
+    CharactersOption,
+    CheckOnlyOption,
+    ChoiceOption,
+    EndsWithOption,
+    ForbidOption,
+    LanguageOption,
+    MustOption,
+    ParagraphsOption,
+    RegexOption,
+    RequirementsOption,
+    RequireOption,
+    SchemaOption,
+    SentencesOption,
+    StartsWithOption,
+    WordsOption,
+    in_options,
+    told,
+)
 from heedful.cli.session import HERE, JsonOption, Precision, PrecisionOption, ProjectOption, Session, SetOption, opened
-from heedful.errors import InputError
+from heedful.errors import InputError, UserError
 
 if TYPE_CHECKING:
     from heedful.generate.several import Agreement
+    from heedful.pipeline.answering import Answer
     from heedful.pipeline.asking import Asked
 
 _SHOWN_VOTES = 5
@@ -99,48 +121,63 @@ def generate(
             help="Sample N answers, and keep one that says in the end what most of them say.",
         ),
     ] = None,
-    words: Annotated[str | None, typer.Option("--words", metavar="MIN:MAX", help="Required number of words.")] = None,
-    must: Annotated[list[str], typer.Option("--must", metavar="WORD", help="Must occur; may be repeated.")] = [],  # noqa: B006
-    forbid: Annotated[
-        list[str], typer.Option("--forbid", metavar="WORD", help="Must not occur; may be repeated.")
-    ] = [],  # noqa: B006
-    schema: Annotated[
-        Path | None, typer.Option("--schema", metavar="FILE", help="A JSON schema that the answer must fit.")
-    ] = None,
+    words: WordsOption = None,
+    characters: CharactersOption = None,
+    sentences: SentencesOption = None,
+    paragraphs: ParagraphsOption = None,
+    bullets: BulletsOption = None,
+    must: MustOption = [],  # noqa: B006
+    forbid: ForbidOption = [],  # noqa: B006
+    starts_with: StartsWithOption = None,
+    ends_with: EndsWithOption = None,
+    choice: ChoiceOption = None,
+    schema: SchemaOption = None,
+    regex: RegexOption = None,
+    language: LanguageOption = None,
+    require: RequireOption = [],  # noqa: B006
+    requirements: RequirementsOption = None,
+    check_only: CheckOnlyOption = False,
+    auto_require: AutoRequireOption = False,
     precision: PrecisionOption = "float32",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
-    """Answer one instruction, or every row of files. Requirements are said in the prompt, and answers are checked.
+    """Answer one instruction, or every row of files.
+
+    What is required of the answer, from --words to --auto-require, is said in the prompt, enforced while the answer is
+    written, and checked at the end. Endpoints are asked again for what they cannot enforce.
 
     Without --out there is one argument, an instruction. With --out all arguments name files, in any format that import
     reads. A row has an "instruction" (and "input"), a "prompt", or "messages"; it may have an "id" and "requirements".
     An answer that it has is left out. Answers are written in the order of the rows. Killed, the same command continues.
     """
-    from heedful.pipeline.answering import requirements_from
     from heedful.pipeline.asking import Asked, sampling_from
+    from heedful.pipeline.requiring import requirements_from
 
     session: Session = context.obj
     _check_usage(prompts, out, input, skip_bad_rows)
     given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "n": n, "stop": tuple(stop)}
     given |= {"top_p": top_p, "top_k": top_k, "min_p": min_p}
+    flags = {"words": words, "characters": characters, "sentences": sentences, "paragraphs": paragraphs}
+    flags |= {"bullets": bullets, "starts_with": starts_with, "ends_with": ends_with, "choice": choice}
+    flags |= {"regex": regex, "language": language}
     asked = Asked(
         sampling_from(given, sampling),
-        requirements_from(words=words, must=must, forbid=forbid, schema=schema),
-        logprobs,
-        best_of,
-        majority,
+        requirements_from(flags, must=must, forbid=forbid, schema=schema, texts=require, file=requirements),
+        check_only=check_only,
+        auto_require=auto_require,
+        top_logprobs=logprobs,
+        best_of=best_of,
+        majority=majority,
     )
     name = model or _tuned(session, project, overrides)
-    if out is None:
-        return _answer(session, name, prompts[0], input, asked, precision, as_json)
-    from heedful.pipeline.generating import generate_file
-
-    result = generate_file(
-        prompts, out, asked, model=name, precision=precision, watcher=session.watcher, skip_bad_rows=skip_bad_rows
-    )
-    return session.show(str(result.pop("text")), result, as_json=as_json)
+    try:
+        if out is None:
+            return _answer(session, name, prompts[0], input, asked, precision, as_json)
+        return _answer_files(session, name, prompts, out, asked, precision, skip_bad_rows, as_json)
+    except UserError as error:
+        raise in_options(error) from None
 
 
 def _check_usage(prompts: list[str], out: Path | None, input: str, skip_bad_rows: bool) -> None:
@@ -185,6 +222,24 @@ def _tuned(session: Session, folder: Path, overrides: list[str]) -> str:
     return tuned_model(graph_of(project, settings, session.watcher))
 
 
+def _answer_files(
+    session: Session,
+    model: str,
+    files: list[str],
+    out: Path,
+    asked: Asked,
+    precision: Precision,
+    skip_bad_rows: bool,
+    as_json: bool,
+) -> None:
+    from heedful.pipeline.generating import generate_file
+
+    result = generate_file(
+        files, out, asked, model=model, precision=precision, watcher=session.watcher, skip_bad_rows=skip_bad_rows
+    )
+    session.show(str(result.pop("text")), result, as_json=as_json)
+
+
 def _answer(
     session: Session,
     model: str,
@@ -195,27 +250,43 @@ def _answer(
     as_json: bool,
 ) -> None:
     from heedful.pipeline.asking import answers_to
-    from heedful.pipeline.engines import described, new_engine
+    from heedful.pipeline.engines import described, keeping, new_engine
     from heedful.text import visible
 
-    engine = new_engine(model, session.watcher, needs=asked.needs, precision=precision)
+    wanted = asked.wanted(instruction)
+    for line in told(wanted.read) if asked.auto_require else ():
+        session.watcher.say(visible(line))
+    engine = keeping(new_engine(model, session.watcher, needs=asked.needs, precision=precision), model)
     try:
         session.watcher.say(f"answered by {described(engine)}")
-        kept = answers_to(engine, instruction, input, asked.of(model))
+        kept = answers_to(engine, instruction, input, asked.of(model), wanted)
     finally:
         engine.close()
-    answers = kept.answers(asked.requirements)
-    value: Any = kept.answers_as_dicts(asked.requirements)
+    answers = kept.answers(wanted.all)
+    value: Any = kept.answers_as_dicts(wanted.all)
     value = {**value[0], **kept.majority_as_dict()} if len(value) == 1 else {"answers": value}
     marks = [f"[{number}] " if len(answers) > 1 else "" for number in range(1, len(answers) + 1)]
     text = "\n\n".join(f"{mark}{answer.text}" for mark, answer in zip(marks, answers, strict=True))
     # What others wrote must not steer a terminal; whoever reads through a pipe gets it as it is.
     session.show(visible(text) if sys.stdout.isatty() else text, value, as_json=as_json)
     for mark, answer in zip(marks, answers, strict=True):
-        for line in answer.complaints:
+        for line in [*([] if as_json else _held(answer)), *answer.complaints]:
             typer.echo(visible(mark + line), err=True)
     if kept.agreement is not None and not as_json:
         typer.echo(visible(_votes(kept.agreement)), err=True)
+
+
+def _held(answer: Answer) -> list[str]:
+    """`enforced: words, keywords (7 of 40 tokens are not what the model would have chosen)`; nothing without requirements."""
+    lines = []
+    for treated in ("enforced", "checked"):
+        pairs = zip(answer.requirements, answer.treated, strict=True)
+        if kinds := [spec.kind for spec, own in pairs if own == treated]:
+            lines.append(f"{treated}: {', '.join(dict.fromkeys(kinds))}")
+    report = answer.generation.constraint_report or {}
+    if lines and (forced := report.get("forced_tokens")):
+        lines[0] += f" ({forced:,} of {report['tokens']:,} tokens are not what the model would have chosen)"
+    return lines
 
 
 def _votes(agreement: Agreement) -> str:

@@ -163,7 +163,7 @@ class Restraint:
 
     def __init__(self, longest_noise: int) -> None:
         """`longest_noise`: so many marks in a row, blanks between them not counted, some requirement asks for."""
-        self._most = max(longest_noise + 4, 12)
+        self._most = max(longest_noise + 3, 6)
 
     def start(self) -> _Runs:
         return 0, 0, 0

@@ -23,6 +23,8 @@ class Voice:
     words: tuple[str, ...]
     opener: str
     ender: str
+    may_stand: Callable[[str], bool] = bool
+    """Whether a text may occur in this answer at all."""
     changed: Callable[[str], str] = str
     """Applied to everything that the planner may change: to capitals, for example."""
 
@@ -67,7 +69,7 @@ def voices(may_stand: Callable[[str], bool], languages: Sequence[str], cost: Cal
                 continue
             opener, ender = change(str(entry["opener"])), str(entry["ender"])
             opener = opener if may_stand(opener) else words[0]
-            found.append(Voice(name, words, opener, ender if may_stand(ender) else "", change))
+            found.append(Voice(name, words, opener, ender if may_stand(ender) else "", may_stand, change))
             if len(words) == len(_listed(entry["words"])):
                 break
     return found

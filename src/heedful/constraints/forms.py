@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from heedful.constraints.fillers import between
 from heedful.constraints.machine import NOTHING, Completion, Item, Needs, State
-from heedful.constraints.regular import regular
+from heedful.constraints.regular import Regular, regular
 
 _NUM_WAYS = 6
 """Ways to end a regular expression that are told, beside the shortest."""
-_MOST_SEEN = 3000
+_MOST_SEEN = 20_000
 """States that are looked through for a way to a text."""
-_MOST_WORDS, _REPLACED = 60, 4
+_MOST_LED = 80
 _LONGER = (1, 2, 4, 8, 16, 32, 64)
 """Characters by which longer ways are longer."""
+
+
+_RUN = re.compile(r"([^a]|^)(a{3,13})(?![a-z])")
+_WORDS = "and also still indeed however moreover otherwise everywhere essentially nevertheless international"
+_WORDS_BY_LENGTH = {len(word): word for word in _WORDS.split()}
+
+Missing = Callable[[str], Sequence[Needs]]
+"""What is missing behind a text that is written next."""
 
 
 class ChoiceForm:
@@ -59,6 +68,9 @@ class RegexForm:
         shortest = self._regular.shortest_rest(state)
         if shortest is None:
             return
+        # Real words are fewer tokens than runs of one letter.
+        if (worded := self._worded(state, shortest)) is not None:
+            yield Completion(worded)
         yield Completion(shortest)
         yield from (Completion(rest) for rest in islice(self._regular.rests(state), _NUM_WAYS) if rest != shortest)
         # Where something else asks for more: words, a minimum of characters.
@@ -66,52 +78,56 @@ class RegexForm:
             if (rest := self._regular.shortest_rest(state, len(shortest) + more)) is not None:
                 yield Completion(rest)
 
-    def fitting(self, state: State, missing: Sequence[Needs], words: Sequence[str]) -> Iterator[Completion]:
-        """Ways that may also bring what others miss at the end of the shortest: texts are led through, letters changed.
-        `words` to fill with, in several languages."""
-        units = dict(unit for needs in missing for unit in needs.units)
-        shortest = self._regular.shortest_rest(state) or ""
-        # None: however many there are. White space does not count.
-        size = len("".join(shortest.split())) + units["characters"] if "characters" in units else None
-        led = ""
-        for text in self._asked(missing):
-            if (way := self._through(state, text, led)) is not None:
-                state, led = self._regular.step(state, way), led + way
-        closings = [needs.closing.texts[0] for needs in missing if needs.closing]
-        num_words = min(units.get("words", 0), _MOST_WORDS)
-        # What is led through stands where the shortest way had words of its own, so a few more may be needed.
-        for number in range(num_words + _REPLACED if num_words > 0 else 1):
-            if number >= num_words:
-                yield from self._ended(state, led, size, closings, units)
-            ways = (self._through(state, word, led) for word in words)
-            if (way := next((way for way in ways if way is not None), None)) is None:
-                break
-            state, led = self._regular.step(state, way), led + way
+    def _worded(self, state: State, rest: str) -> str | None:
+        """`rest` with words in place of runs of one letter, where the pattern takes them; None where there are none."""
+        words = _RUN.sub(lambda run: run[1] + _WORDS_BY_LENGTH.get(len(run[2]), run[2]), rest)
+        after = self._regular.step(state, words) if words != rest else None
+        return words if after is not None and self._regular.accepts(after) else None
 
-    def _ended(
-        self, state: State, led: str, size: int | None, closings: Sequence[str], units: Mapping[str, int]
-    ) -> Iterator[Completion]:
-        """Ways to end after `led`, `size` characters long together, where that is given."""
-        lacking = 0 if size is None else max(size - len("".join(led.split())), 0)
-        for closing in closings:
-            for more in range(6):
-                way = self._through(state, closing, led, least=max(lacking - len(closing), 0) + more, is_last=True)
-                if way is not None:
+    def fitting(self, state: State, missing: Missing, words: Sequence[str]) -> Iterator[Completion]:
+        """Ways that also bring what others miss: texts are led through the pattern one by one, letters changed, lengths met.
+
+        `missing` tells what is missing behind a text; `words` are to fill with, in several languages.
+        """
+        led, tried = "", set[str]()
+        for _ in range(_MOST_LED):
+            needs = missing(led + (self._regular.shortest_rest(state) or ""))
+            asked = [text for text in _asked(needs) if text not in tried]
+            if not asked and dict(unit for one in needs for unit in one.units).get("words", 0) <= 0:
+                break
+            ways = (self._through(state, text, led) for text in (asked[:1] or words))
+            way = next((way for way in ways if way is not None), None)
+            if way is not None:
+                state, led = self._regular.step(state, way), led + way
+            elif asked:
+                tried.add(asked[0])
+            else:
+                break
+        yield from self._ended(state, led, missing)
+
+    def _ended(self, state: State, led: str, missing: Missing) -> Iterator[Completion]:
+        """Ways to end after `led`, with what may only be told of a whole text: how it ends, how long it is, its letters."""
+        rest = self._regular.shortest_rest(state) or ""
+        needs = missing(led + rest)
+        units = dict(unit for one in needs for unit in one.units)
+        # None: however many there are. White space does not count.
+        lacking = len("".join(rest.split())) + units["characters"] if "characters" in units else None
+        for closing in (one.closing.texts[0] for one in needs if one.closing):
+            for more in range(_NUM_WAYS):
+                least = max((lacking or 0) - len(closing), 0) + more
+                if (way := self._through(state, closing, led, least=least, is_last=True)) is not None:
                     yield Completion(led + way)
         letters = [unit.partition(":")[2] for unit in units if unit.startswith("letter:")]
-        rests = islice(self._regular.rests(state, lacking), _NUM_WAYS if size is None else 20 * _NUM_WAYS)
-        for rest in rests:
-            if size is not None and len("".join(rest.split())) != lacking:
-                continue
-            yield Completion(led + rest)
-            for letter in letters:
-                yield from self._with_letter(state, led, rest, letter, units[f"letter:{letter}"])
-
-    @staticmethod
-    def _asked(missing: Sequence[Needs]) -> list[str]:
-        items = dict.fromkeys(item for needs in sorted(missing, key=lambda one: one.rank) for item in needs.items)
-        openings = [needs.opening for needs in missing if needs.opening]
-        return openings + [item.rest or item.texts[0] for item in items]
+        apart = self._regular.step(state, " ")
+        for joint, after in (("", state), (" ", apart)) if apart is not None else (("", state),):
+            rests = islice(self._regular.rests(after, lacking or 0), _NUM_WAYS * (1 if lacking is None else 20))
+            for rest in rests:
+                if lacking is None or len("".join(rest.split())) == lacking:
+                    if (worded := self._worded(after, rest)) is not None:
+                        yield Completion(led + joint + worded)
+                    yield Completion(led + joint + rest)
+                    for letter in letters:
+                        yield from self._with_letter(after, led + joint, rest, letter, units[f"letter:{letter}"])
 
     def _through(self, state: State, text: str, before: str, *, least: int = 0, is_last: bool = False) -> str | None:
         """The shortest text found that ends with `text`, a word of its own behind `before` and `least` characters or more, and
@@ -145,13 +161,25 @@ class RegexForm:
         yield Completion(led + rest)
 
 
+def _asked(missing: Sequence[Needs]) -> list[str]:
+    openings = [needs.opening for needs in missing if needs.opening]
+    items = [item for needs in sorted(missing, key=lambda one: one.rank) for item in needs.items]
+    return openings or [item.rest or item.texts[0] for item in items]
+
+
 class ContainsPart:
     """Somewhere in the answer is a match of a regular expression. Raises ValueError, in words, as `RegexForm` does."""
 
     def __init__(self, pattern: str) -> None:
         self._regular = regular(pattern, "search")
         self._is_last = pattern.endswith(("$", r"\Z"))
-        self._example = regular(pattern, "full").shortest_rest(regular(pattern, "full").start()) or ""
+        whole = regular(pattern, "full")
+        example = whole.shortest_rest(whole.start()) or ""
+        # Where any character fits, one of each kind: not all may occur in every answer.
+        changed = (
+            "".join(_fitting(whole, example, place, letter) for place in range(len(example))) for letter in "A的1"
+        )
+        self._examples = tuple(dict.fromkeys(text for text in (example, *changed) if text and _matches(whole, text)))
 
     def start(self) -> State:
         return self._regular.start()
@@ -169,5 +197,15 @@ class ContainsPart:
         if self.accepts(state):
             return NOTHING
         rest = self._regular.shortest_rest(state) or ""
-        item = Item((self._example or rest,), rest)
-        return Needs(closing=item) if self._is_last else Needs(items=(item,), rank=2)
+        item = Item(self._examples or (rest,), rest)
+        return Needs(closing=item, rank=2) if self._is_last else Needs(items=(item,), rank=2)
+
+
+def _fitting(whole: Regular, example: str, place: int, letter: str) -> str:
+    """`letter`, where the pattern takes it in place of the character there."""
+    return letter if _matches(whole, example[:place] + letter + example[place + 1 :]) else example[place]
+
+
+def _matches(whole: Regular, text: str) -> bool:
+    state = whole.step(whole.start(), text)
+    return state is not None and whole.accepts(state)

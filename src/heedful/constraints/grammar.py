@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from heedful.constraints.fillers import between
-from heedful.constraints.machine import Completion, Needs
+from heedful.constraints.forms import Missing
+from heedful.constraints.machine import Completion
 from heedful.requirements.grammars import matcher_of
 
 _MOST_SEEN = 1500
 """Texts that are looked at for one end."""
-_NUM_WAYS = 4
+_NUM_WAYS, _MOST_LED = 4, 20
 _FEW = 6
 """So many bytes that may come next are all tried; of more, one of each kind and all marks."""
 _SAMPLES = b"a0A \n"
@@ -50,12 +51,16 @@ class GrammarForm:
                 return
             yield Completion(way)
 
-    def fitting(self, state: Any, missing: Sequence[Needs], words: Sequence[str]) -> Iterator[Completion]:
+    def fitting(self, state: Any, missing: Missing, words: Sequence[str]) -> Iterator[Completion]:
         """Ways on which what others miss is led through."""
-        led = ""
-        texts = [needs.opening for needs in missing if needs.opening]
-        texts += [item.rest or item.texts[0] for needs in missing for item in needs.items]
-        for text in texts:
+        led, tried = "", set[str]()
+        for _ in range(_MOST_LED):
+            text = next(
+                (item.texts[0] for one in missing(led) for item in one.items if item.texts[0] not in tried), None
+            )
+            if text is None:
+                break
+            tried.add(text)
             for way in self._ways(state, ends=False):
                 said = way + between(led + way, text) + text
                 if (after := self.step(state, said)) is not None:

@@ -14,7 +14,7 @@ from heedful.constraints.edges import AlphabetPart, CheckedPart, EndsPart, Start
 from heedful.constraints.forms import ChoiceForm, ContainsPart, RegexForm
 from heedful.constraints.grammar import GrammarForm
 from heedful.constraints.json import JsonMachine
-from heedful.constraints.machine import Form, Part
+from heedful.constraints.machine import WORD, Form, Part
 from heedful.constraints.phrases import Phrase, PhrasesPart
 from heedful.requirements import Requirement
 from heedful.requirements.affixes import EndsWith, StartsWith
@@ -184,10 +184,10 @@ BUILDERS: dict[type, Callable[[Requirement], Made]] = {
     NoCommas: _no_commas,
     Script: _script,
     InLanguage: _language,
-    Placeholders: _checked(wants.marks("[name]")),
-    Highlights: _checked(wants.marks("*so*")),
+    Placeholders: _checked(wants.marks(f"[{WORD}]")),
+    Highlights: _checked(wants.marks(f"*{WORD}*")),
     Sections: _checked(wants.sections),
-    Title: _checked(wants.missing("<<A title>>")),
+    Title: _checked(wants.missing(f"<<{WORD}>>")),
     Postscript: _checked(wants.postscript),
     Quoted: _checked(wants.quoted),
     Responses: _checked(wants.responses),

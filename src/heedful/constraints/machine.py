@@ -33,6 +33,10 @@ class Completion:
     """The free text may be anything, line breaks included: the answer has no form of its own."""
 
 
+WORD = "\x01"
+"""Stands in an item's text for any word at all: the planner puts one there that may stand in this answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """Something that has to occur still: one of `texts`."""

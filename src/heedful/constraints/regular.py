@@ -23,6 +23,8 @@ MAX_VISITED = 20_000
 """States looked through for the way to a match; where that is not enough, the text counts as one that cannot match."""
 
 _NEVER = sys.maxsize
+_LONGER = 8
+"""How many times as many states are looked through where a text of some length is wanted."""
 _START, _OTHER, _WORD, _NEWLINE, _END = range(5)
 """What stands before or after a place in the text."""
 
@@ -105,7 +107,7 @@ class Regular:
     def rests(self, state: State, least: int = 0) -> Iterator[str]:
         """Texts of at least `least` characters that end in a match, shorter ones first; not all, one way to each state."""
         layer, length, visited = {state: ""}, 0, 0
-        while layer and visited < MAX_VISITED:
+        while layer and visited < MAX_VISITED * _LONGER:
             if length >= least:
                 yield from (text for found, text in layer.items() if found.accepts)
             following: dict[State, str] = {}

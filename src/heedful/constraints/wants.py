@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from heedful.constraints.machine import NOTHING, Item, Needs
+from heedful.constraints.machine import NOTHING, WORD, Item, Needs
 from heedful.requirements.counts import Counted
 from heedful.requirements.formats import QUOTATION_PAIRS, AtLeast, Postscript, Sections
 from heedful.requirements.inflections import forms
@@ -15,7 +15,6 @@ from heedful.requirements.paragraphs import Paragraphs, ParagraphStart, paragrap
 from heedful.requirements.responses import DIVIDER, Responses
 
 Wants = Callable[[str], Needs]
-_WORDS = ("So", "Then", "Now", "Here", "Again", "Still", "Today", "Indeed")
 
 
 def _lacking(requirement: Counted, text: str) -> int:
@@ -40,7 +39,7 @@ def paragraphs(requirement: Paragraphs) -> Wants:
     """Paragraphs behind blank lines, or behind dividers."""
     if requirement.separator == "blank_line":
         return units("paragraphs")(requirement)
-    return lambda text: Needs(items=(Item(("\n\n***\n\nSo",)),) * max(_lacking(requirement, text), 0))
+    return lambda text: Needs(items=(Item((f"\n\n***\n\n{WORD}",)),) * max(_lacking(requirement, text), 0))
 
 
 def marks(example: str) -> Callable[[AtLeast], Wants]:
@@ -58,7 +57,7 @@ def sections(requirement: Sections) -> Wants:
     def wants(text: str) -> Needs:
         there = requirement.count(text)
         numbers = range(there + 1, requirement.minimum + 1)
-        return Needs(items=tuple(Item((f"\n\n{requirement.splitter} {number}\nSo",)) for number in numbers))
+        return Needs(items=tuple(Item((f"\n\n{requirement.splitter} {number}\n{WORD}",)) for number in numbers))
 
     return wants
 
@@ -70,7 +69,7 @@ def missing(example: str) -> Callable[[Any], Wants]:
         def wants(text: str) -> Needs:
             line = text.rpartition("\n")[2]
             is_open = "<<" in line and ">>" not in line.rpartition("<<")[2]
-            rest = ">>" if is_open and line[-1] not in "<>" else "A title>>" if is_open else ""
+            rest = ">>" if is_open and line[-1] not in "<>" else f"{WORD}>>" if is_open else ""
             return Needs(items=(Item((example,), rest),))
 
         return wants
@@ -80,7 +79,7 @@ def missing(example: str) -> Callable[[Any], Wants]:
 
 def postscript(requirement: Postscript) -> Wants:
     """The marker and a word, on lines of their own."""
-    return lambda text: Needs(items=(Item((f"\n\n{requirement.marker} So",)),))
+    return lambda text: Needs(items=(Item((f"\n\n{requirement.marker} {WORD}",)),))
 
 
 def quoted(requirement: Any) -> Wants:
@@ -116,7 +115,10 @@ def keywords(requirement: Keywords) -> Wants:
             counts = {phrase: counts[phrase]}
         return Needs(
             items=tuple(
-                Item(_texts(requirement, phrase), _rest(prepared, prepare(phrase, requirement.match)) if turn == 0 else "")
+                Item(
+                    _texts(requirement, phrase),
+                    _rest(prepared, prepare(phrase, requirement.match)) if turn == 0 else "",
+                )
                 for phrase, count in counts.items()
                 for turn in range(requirement.times - count)
             )
@@ -144,22 +146,13 @@ def responses(requirement: Responses) -> Wants:
 
     def wants(text: str) -> Needs:
         pieces = [piece.strip() for piece in text.split(DIVIDER)]
-        items = [] if pieces[-1] or len(pieces) == 1 else [Item((_unlike(pieces),))]
-        told = pieces if pieces[-1] else [*pieces[:-1], _unlike(pieces)]
-        while len([piece for piece in told if piece]) < requirement.number:
-            word = _unlike(told)
-            # An answer has to stand before the first divider.
-            items.append(Item((word,) if not any(told) else (f"\n\n{DIVIDER}\n\n{word}",)))
-            told = [*told, word]
-        if len(set(told)) < len(told):
-            items.append(Item(("too",)))
-        return Needs(items=tuple(items))
+        items = [] if pieces[-1] else [Item((WORD,))]
+        number = sum(map(bool, pieces[:-1])) + 1
+        items += [Item((f"\n\n{DIVIDER}\n\n{WORD}",))] * (requirement.number - number)
+        # As many as are wanted, but two are the same.
+        return Needs(items=tuple(items) or (Item((WORD,)),))
 
     return wants
-
-
-def _unlike(pieces: list[str]) -> str:
-    return next((word for word in _WORDS if word not in pieces), "So so so")
 
 
 def paragraph_start(requirement: ParagraphStart) -> Wants:
@@ -170,7 +163,7 @@ def paragraph_start(requirement: ParagraphStart) -> Wants:
         is_new = not text.strip() or text.endswith("\n\n")
         items = []
         for place in range(number + 1, requirement.paragraphs + 1):
-            word = requirement.word if place == requirement.paragraph else "So"
+            word = requirement.word if place == requirement.paragraph else WORD
             items.append(Item((word if is_new else f"\n\n{word}",)))
             is_new = False
         return Needs(items=tuple(items))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import fields
 from types import TracebackType
 from typing import Self
 
-from heedful.errors import InputError
+from heedful.errors import InputError, RequirementError
 from heedful.generate.engine import Request, Sampling, ScoreRequest
+from heedful.records import RequirementSpec
 
 
 class ClosesItself:
@@ -95,10 +96,16 @@ def refuse_unsupported(request: Request, able: Container[str], engine: str) -> N
         if getattr(request.sampling, field.name) != getattr(default, field.name)
     ]
     asked += [name for name in ("prompt_ids", "adapter", "logprobs", "top_logprobs") if getattr(request, name)]
-    if "requirements" not in able and any(spec.enforce for spec in request.requirements):
-        raise InputError(
-            f"request {request.id!r}: {engine} cannot enforce requirements while it writes; say them in the prompt, and set "
-            '"enforce": false to have them checked'
-        )
+    if "requirements" not in able:
+        refuse_requirements(request, request.requirements, engine)
     if refused := [name for name in asked if name not in able]:
         raise InputError(f"request {request.id!r}: {engine} cannot honour {', '.join(refused)}; leave that out")
+
+
+def refuse_requirements(request: Request, specs: Iterable[RequirementSpec], engine: str) -> None:
+    """Raise RequirementError when any of `specs` is to be enforced, for an engine that cannot."""
+    if kinds := list(dict.fromkeys(spec.kind for spec in specs if spec.enforce)):
+        raise RequirementError(
+            f"request {request.id!r}: {engine} cannot enforce the requirement {' or '.join(map(repr, kinds))} while it writes; say it "
+            'in the prompt, and set "enforce": false to have it only checked'
+        )

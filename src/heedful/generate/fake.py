@@ -1,5 +1,7 @@
 """FakeEngine: answers that the caller decides, at once. For tests, dry runs, and every stage on a laptop.
 
+Requirements are accepted, and change nothing: the answer is given, and whoever asks checks it. It says so by reporting nothing.
+
 A token is a word with the white space before it. Likelihoods come from how often each byte occurs in the prompt.
 """
 
@@ -27,7 +29,9 @@ Answer = str | Mapping[str, str] | Callable[[Request], str]
 
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 # Its answer is given: what only changes how tokens are chosen changes nothing.
-_HONOURED = frozenset({"temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "stop", "n", "prompt_ids"})
+_HONOURED = frozenset(
+    {"temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "stop", "n", "prompt_ids", "requirements"}
+)
 # 256 bytes and the end of turn.
 _NUM_SYMBOLS = 257
 

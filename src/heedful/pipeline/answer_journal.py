@@ -27,7 +27,7 @@ from heedful.project.journal import Journal
 from heedful.project.progress import Watcher, steps
 from heedful.records import digest
 
-_VERSION = 1
+_VERSION = 2
 """Raised by hand when the lines that are written change: journals of before are then no longer used."""
 BATCHES_PER_GROUP = 4
 """Of the engine's preferred size: so many rows are under way at most. At the end of a group the batch runs empty, and a kill
@@ -86,7 +86,7 @@ def _in_order(engine: Engine, rows: Sequence[PromptRow], asked: Asked, size: int
     while True:
         if not (in_groups and under_way):
             for row in islice(waiting, size - len(under_way)):
-                under_way.append((row, engine.submit(asked.request(row.id, row.messages))))
+                under_way.append((row, engine.submit(asked.request(row.id, row.messages, row.requirements))))
         if not under_way:
             return
         row, handle = under_way.popleft()

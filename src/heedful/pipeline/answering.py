@@ -1,22 +1,24 @@
-"""Instructions, answered one by one with a model that is loaded once: requirements said in the prompt, answers checked."""
+"""Instructions, answered one by one with a model that is loaded once: requirements said, enforced, and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from heedful.errors import InputError
 from heedful.generate.engine import Engine, Handle, Request, Sampling
-from heedful.pipeline.engines import new_engine
+from heedful.pipeline.engines import keeping, new_engine
+from heedful.pipeline.requiring import Wanted
 from heedful.project.progress import Watcher
 from heedful.project.randomness import stream
 from heedful.records import FinishReason, Generation, Message, RequirementSpec, Usage
 
 if TYPE_CHECKING:
     from heedful.requirements import Verdict
+
+Treatment = Literal["enforced", "checked"]
+"""Whether an answer was held to a requirement while it was written, or only looked at afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Answer:
     generation: Generation
     verdicts: tuple[Verdict, ...] = ()
     """One for each requirement, in their order."""
+    requirements: tuple[RequirementSpec, ...] = ()
+    """What it was to keep."""
 
     def __str__(self) -> str:
         return self.text
@@ -44,23 +48,56 @@ class Answer:
         return self.generation.usage
 
     @property
+    def treated(self) -> tuple[Treatment, ...]:
+        """What the engine says that it did about each requirement, in their order."""
+        report = self.generation.constraint_report
+        if report is not None and "treated" in report:
+            return tuple(report["treated"])
+        # Whoever enforces reports it, and enforces all that it was asked to enforce.
+        return tuple("enforced" if report is not None and spec.enforce else "checked" for spec in self.requirements)
+
+    @property
+    def attempts(self) -> int:
+        """How often it was asked for, to have the requirements kept."""
+        return int((self.generation.constraint_report or {}).get("attempts", 1))
+
+    @property
     def complaints(self) -> tuple[str, ...]:
         """One line for each requirement that is not met, with the reason; and one when the answer was cut off."""
-        broken = [f"not satisfied: {verdict.reason}" for verdict in self.verdicts if not verdict.satisfied]
+        asked = f" (asked {self.attempts} times)" if self.attempts > 1 else ""
+        broken = [f"not satisfied: {verdict.reason}{asked}" for verdict in self.verdicts if not verdict.satisfied]
         # Endpoints count all answers to a prompt together, and say so with the first.
         after = f" after {self.usage.completion_tokens} tokens" if self.usage.completion_tokens else ""
         cut = [f"cut off{after}; raise max_tokens (--max-tokens) to allow more"]
         return (*broken, *(cut if self.finish_reason == "length" else []))
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {
+        """For `--json`; requirements, and what enforcing them did to the answer, only where there are any."""
+        told: dict[str, Any] = {
             "text": self.text,
             "finish_reason": self.finish_reason,
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
             "complaints": list(self.complaints),
         }
+        if self.requirements:
+            told["requirements"] = self.requirements_as_dicts()
+            if report := self.generation.constraint_report:
+                told["constraint_report"] = {name: value for name, value in report.items() if name != "treated"}
+        return told
+
+    def requirements_as_dicts(self) -> list[dict[str, Any]]:
+        """What became of each requirement, for JSON."""
+        return [
+            {
+                "kind": spec.kind,
+                "parameters": dict(spec.parameters),
+                "satisfied": verdict.satisfied,
+                "reason": verdict.reason,
+                "treated": treated,
+            }
+            for spec, verdict, treated in zip(self.requirements, self.verdicts, self.treated, strict=True)
+        ]
 
 
 class AnswerStream:
@@ -84,10 +121,8 @@ class AnswerStream:
     @property
     def answer(self) -> Answer:
         """All that was written, checked; waits for what is not written yet."""
-        from heedful.requirements import check_all
-
         (generation,) = self._handle.result()
-        return Answer(generation, tuple(check_all(self._requirements, generation.text)))
+        return checked(generation, self._requirements)
 
     def close(self) -> None:
         """Stop writing; what is written stays."""
@@ -103,15 +138,13 @@ class Answerer:
     @classmethod
     def load(cls, model: str, watcher: Watcher) -> Answerer:
         """Load `model`, a name on this machine or an endpoint (see `engines`)."""
-        return cls(new_engine(model, watcher))
+        return cls(keeping(new_engine(model, watcher), model))
 
-    def stream(
-        self, instruction: str, input: str, requirements: tuple[RequirementSpec, ...], sampling: Sampling
-    ) -> AnswerStream:
+    def stream(self, instruction: str, input: str, wanted: Wanted, sampling: Sampling) -> AnswerStream:
         """Begin an answer; raises a UserError at once for what cannot be answered as asked."""
-        prompt = prompt_of(instruction, input, requirements, seed=sampling.seed)
-        request = Request("prompt", (Message("user", prompt),), sampling=sampling)
-        return AnswerStream(self._engine.submit(request), requirements)
+        prompt = prompt_of(instruction, input, wanted.said, seed=sampling.seed)
+        request = Request("prompt", (Message("user", prompt),), sampling=sampling, requirements=wanted.all)
+        return AnswerStream(self._engine.submit(request), wanted.all)
 
     def close(self) -> None:
         """Let go of the model."""
@@ -126,6 +159,13 @@ class Answerer:
         self.close()
 
 
+def checked(generation: Generation, requirements: tuple[RequirementSpec, ...]) -> Answer:
+    """A generation with a verdict on each requirement."""
+    from heedful.requirements import check_all
+
+    return Answer(generation, tuple(check_all(requirements, generation.text)), requirements)
+
+
 def prompt_of(instruction: str, input: str, requirements: tuple[RequirementSpec, ...], *, seed: int) -> str:
     """The user's message: the instruction, sentences that ask for the requirements in its language, and the input."""
     from heedful.requirements import Language, say_all
@@ -134,20 +174,3 @@ def prompt_of(instruction: str, input: str, requirements: tuple[RequirementSpec,
     language: Language = "zh" if detect_language(instruction) == "zh" else "en"
     said = say_all(requirements, language, rng=stream(seed, "wording")) if requirements else ""
     return "\n\n".join(part for part in (f"{instruction} {said}".strip(), input) if part)
-
-
-def requirements_from(
-    *, words: str | None, must: Sequence[str], forbid: Sequence[str], schema: Path | None
-) -> tuple[RequirementSpec, ...]:
-    """Requirements from command-line flags; raises RequirementError or InputError naming the flag."""
-    from heedful.requirements import from_flags
-
-    schema_text = None
-    if schema is not None:
-        try:
-            schema_text = schema.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"--schema {schema}: cannot be read as UTF-8 text ({error}); name a file with a JSON schema"
-            ) from None
-    return tuple(from_flags(words=words, must=must, forbid=forbid, json_schema_text=schema_text))

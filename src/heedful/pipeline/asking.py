@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from heedful.errors import InputError
+from heedful.errors import InputError, UserError
 from heedful.generate.engine import Engine, Request, Sampling
 from heedful.generate.several import Agreement, likeliest, sampled, vote
-from heedful.pipeline.answering import Answer, prompt_of
-from heedful.pipeline.engines import Need, is_endpoint
+from heedful.pipeline.answering import Answer, checked, prompt_of
+from heedful.pipeline.engines import ENFORCING, Need, is_endpoint
+from heedful.pipeline.requiring import Wanted, wanted
 from heedful.project.settings import nearest
 from heedful.records import Generation, Message, RequirementSpec, Usage
-from heedful.requirements import check_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ class Asked:
 
     sampling: Sampling = field(default_factory=Sampling)
     requirements: tuple[RequirementSpec, ...] = ()
+    """Of every answer; said in the prompt, and enforced where they say so."""
+    check_only: bool = False
+    """No requirement is enforced, wherever it comes from."""
+    auto_require: bool = False
+    """What an instruction itself states is required too."""
     top_logprobs: int | None = None
     """How many alternatives are told beside each token's log-probability; None tells no log-probabilities."""
     best_of: int | None = None
@@ -52,18 +57,28 @@ class Asked:
     @property
     def needs(self) -> frozenset[Need]:
         """What an engine must be able to do."""
-        return frozenset({"logprobs"} if self._wants_logprobs else ())
+        enforces = not self.check_only and (self.auto_require or any(spec.enforce for spec in self.requirements))
+        logprobs: frozenset[Need] = frozenset({"logprobs"} if self._wants_logprobs else ())
+        return logprobs | (ENFORCING if enforces else frozenset())
+
+    def wanted(self, instruction: str, own: tuple[RequirementSpec, ...] = ()) -> Wanted:
+        """All requirements of an instruction; `own` are those that its row gives."""
+        given = (*own, *self.requirements)
+        return wanted(instruction, given, auto_require=self.auto_require, check_only=self.check_only)
 
     def of(self, model: str) -> Asked:
         """The same, asked of `model`: not every endpoint tells log-probabilities, and ties can be settled without."""
         return replace(self, ties_by_likelihood=not is_endpoint(model))
 
-    def request(self, id: str, messages: tuple[Message, ...]) -> Request:
-        """The request for one prompt."""
+    def request(
+        self, id: str, messages: tuple[Message, ...], requirements: tuple[RequirementSpec, ...] = ()
+    ) -> Request:
+        """The request for one prompt, whose requirements are said in it already."""
         request = Request(
             id,
             messages,
             sampling=self.sampling,
+            requirements=requirements,
             logprobs=self._wants_logprobs,
             top_logprobs=self.top_logprobs or 0,
         )
@@ -119,15 +134,20 @@ class Kept:
         return {"majority": {"answer": self.agreement.answer, "share": self.agreement.share, "votes": votes}}
 
 
-def answers_to(engine: Engine, instruction: str, input: str, asked: Asked) -> Kept:
-    """The answers to one instruction; requirements are said in it."""
-    prompt = prompt_of(instruction, input, asked.requirements, seed=asked.sampling.seed)
-    return asked.kept(engine.submit(asked.request("prompt", (Message("user", prompt),))).result())
+def answers_to(engine: Engine, instruction: str, input: str, asked: Asked, wanted: Wanted) -> Kept:
+    """The answers to one instruction; what is `wanted` of them and not in it yet is said behind it."""
+    prompt = prompt_of(instruction, input, wanted.said, seed=asked.sampling.seed)
+    request = asked.request("prompt", (Message("user", prompt),), wanted.all)
+    try:
+        handle = engine.submit(request)
+    except UserError as error:
+        raise without_id(error, request.id) from None
+    return asked.kept(handle.result())
 
 
-def checked(generation: Generation, requirements: tuple[RequirementSpec, ...]) -> Answer:
-    """A generation with a verdict on each requirement."""
-    return Answer(generation, tuple(check_all(requirements, generation.text)))
+def without_id(error: UserError, id: str) -> UserError:
+    """The same error for somebody who made no request and knows no id."""
+    return type(error)(str(error).removeprefix(f"request {id!r}: "))
 
 
 def answer_as_dict(answer: Answer) -> dict[str, Any]:

@@ -33,6 +33,9 @@ Arithmetic = Literal["float32", "bfloat16", "int8", "fastest"]
 MANY: frozenset[Need] = frozenset({"several"})
 """What a stage needs, and whoever has a file of prompts."""
 
+ENFORCING: frozenset[Need] = frozenset({"masks"})
+"""What holding answers to requirements needs."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalChoice:
@@ -127,6 +130,18 @@ def new_engine(
     return local_engine(load(name, watcher=watcher), watcher, precision)
 
 
+def keeping(engine: Engine, name: str) -> Engine:
+    """`engine`, which answers under `name`, for requests with requirements. On this machine they are enforced as it is; what an
+    endpoint cannot enforce is checked and asked for again. Caches stay within, so that they keep every attempt.
+    """
+    if not is_endpoint(name):
+        return engine
+    from heedful.generate.checked import CheckedEngine
+    from heedful.generate.remote.wire import enforced
+
+    return CheckedEngine(engine, enforced)
+
+
 def local_engine(loaded: LoadedModel, watcher: Watcher, precision: Arithmetic) -> Engine:
     """The engine of this machine for a model that is loaded in 32 bits; raises EngineError for a precision that it cannot have."""
     from heedful.generate.local import LocalEngine
@@ -153,6 +168,7 @@ _NAMES = {
     "LocalEngine": "the local engine",
     "LlamaCppEngine": "llama.cpp",
     "RemoteEngine": "the endpoint",
+    "CheckedEngine": "the endpoint",
     "CachedEngine": "the request cache, and the endpoint behind it",
     "FakeEngine": "the fake engine",
 }

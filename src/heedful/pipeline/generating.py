@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -16,11 +16,21 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from heedful.errors import InputError, ProjectError
+from heedful.errors import InputError, ProjectError, UserError
 from heedful.generate.engine import Engine, Request
 from heedful.pipeline.answer_journal import answered, journals
-from heedful.pipeline.asking import Asked
-from heedful.pipeline.engines import MANY, Arithmetic, described, is_endpoint, is_independent, new_engine
+from heedful.pipeline.asking import Asked, without_id
+from heedful.pipeline.engines import (
+    ENFORCING,
+    MANY,
+    Arithmetic,
+    Need,
+    described,
+    is_endpoint,
+    is_independent,
+    keeping,
+    new_engine,
+)
 from heedful.pipeline.prompt_rows import BadPrompt, PromptRow, read_prompts
 from heedful.project.atomic import remove_partials, write_text
 from heedful.project.progress import Watcher
@@ -48,9 +58,13 @@ def generate_file(
     skipped = out.with_name(f"{out.stem}.skipped.jsonl")
     asked = asked.of(model)
     _check_out(out)
-    rows, bad = read_prompts(files, asked.requirements, seed=asked.sampling.seed, forbidden=(out, skipped))
+    rows, bad = read_prompts(files, asked, forbidden=(out, skipped))
     _refuse(rows, bad, skip_bad_rows)
-    with _alone(out), _opened(model, out, asked, precision, watcher) as (engine, name):
+    if asked.auto_require:
+        watcher.say(_told_of_reading(rows))
+    enforces = any(spec.enforce for row in rows for spec in row.requirements)
+    needs = asked.needs | MANY | (ENFORCING if enforces else frozenset())
+    with _alone(out), _opened(model, out, needs, precision, watcher) as (engine, name):
         if not is_endpoint(model):
             rows, refused = _tried(engine, rows, asked)
             bad = sorted([*bad, *refused], key=lambda row: row.number)
@@ -79,6 +93,15 @@ def _check_out(out: Path) -> None:
         raise InputError(f"{out}: expected a name that ends in .jsonl, since each row's answers are a line of JSON")
     if out.is_dir():
         raise InputError(f"{out} is a folder; name a file for the answers")
+
+
+def _told_of_reading(rows: Sequence[PromptRow]) -> str:
+    read = [one for row in rows for one in row.read]
+    if not read:
+        return "no requirement was read from the instructions"
+    kinds = Counter(f"{one.spec.kind}{'' if one.spec.enforce else ' (only checked)'}" for one in read)
+    counts = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
+    return f"requirements read from {sum(bool(row.read) for row in rows):,} of {_several(len(rows), 'instruction')}: {counts}"
 
 
 def _refuse(rows: Sequence[PromptRow], bad: Sequence[BadPrompt], skip: bool) -> None:
@@ -117,44 +140,47 @@ def _alone(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened(
-    model: str, out: Path, asked: Asked, precision: Arithmetic, watcher: Watcher
+    model: str, out: Path, needs: Collection[Need], precision: Arithmetic, watcher: Watcher
 ) -> Iterator[tuple[Engine, str]]:
     """The engine and what it is called. Of endpoints every answer is kept beside `out`: they may cost money."""
-    engine = new_engine(model, watcher, needs=asked.needs | MANY, precision=precision)
+    engine = new_engine(model, watcher, needs=needs, precision=precision)
     name = described(engine)
     try:
         if is_endpoint(model):
             from heedful.generate.cached import CachedEngine
 
             engine = CachedEngine(engine, out.with_name(f".{out.name}.requests.sqlite"), watcher)
-        yield engine, name
+        yield keeping(engine, model), name
     finally:
         engine.close()
 
 
 def _tried(engine: Engine, rows: Sequence[PromptRow], asked: Asked) -> tuple[list[PromptRow], list[BadPrompt]]:
-    """The rows that `engine` takes, and those that it refuses: prompts that are too long for the model."""
+    """The rows that `engine` takes, and those that it refuses: prompts that are too long for the model, requirements that take
+    more tokens than an answer may have."""
     try:
-        _try(engine, asked.request("settings", (Message("user", "a"),)))
-    except InputError as error:
+        _try(engine, asked.request("settings", (Message("user", "a"),), asked.wanted("").all))
+    except UserError as error:
         # What is wrong with every request is not the rows' fault.
-        raise InputError(str(error).removeprefix("request 'settings': ")) from None
+        raise without_id(error, "settings") from None
     taken, refused = [], []
     for row in rows:
         try:
-            _try(engine, asked.request(row.id, row.messages))
-        except InputError as error:
-            refused.append(row.bad(str(error).removeprefix(f"request {row.id!r}: ")))
+            _try(engine, asked.request(row.id, row.messages, row.requirements))
+        except UserError as error:
+            refused.append(row.bad(str(without_id(error, row.id))))
         else:
             taken.append(row)
     return taken, refused
 
 
 def _try(engine: Engine, request: Request) -> None:
-    """Raise InputError for what `engine` refuses. One on this machine begins nothing before it is waited for."""
-    if (check := getattr(engine, "check", None)) is not None:
+    """Raise the UserError for what `engine` refuses. One on this machine begins nothing before it is waited for."""
+    check = getattr(engine, "check", None)
+    if check is not None:
         check(request)
-    else:
+    # What it takes to keep requirements is known when they are composed.
+    if check is None or any(spec.enforce for spec in request.requirements):
         engine.submit(request).cancel()
 
 
@@ -183,9 +209,23 @@ def _counted(lines: Sequence[str]) -> dict[str, Any]:
         "breaking_requirements": sum(
             len(answer["complaints"]) > (answer["finish_reason"] == "length") for answer in answers
         ),
+        **_enforced(answers),
         "prompt_tokens": sum(answer["prompt_tokens"] for answer in answers),
         "completion_tokens": sum(answer["completion_tokens"] for answer in answers),
     }
+
+
+def _enforced(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What enforcing requirements did, where any were."""
+    reports = [answer["constraint_report"] for answer in answers if "constraint_report" in answer]
+    counted = {
+        "held_to_requirements": sum(
+            any(one["treated"] == "enforced" for one in answer.get("requirements", ())) for answer in answers
+        ),
+        "forced_tokens": sum(report.get("forced_tokens", 0) for report in reports),
+        "asked_again": sum(report.get("attempts", 1) - 1 for report in reports),
+    }
+    return counted if reports else {}
 
 
 def _told(summary: Mapping[str, Any]) -> str:
@@ -197,6 +237,12 @@ def _told(summary: Mapping[str, Any]) -> str:
         lines.append(f"of the answers sampled for a row, {share:.0%} on average say what the majority says")
     if cut := summary["finish_reasons"].get("length"):
         lines.append(f"{_several(cut, 'answer')} cut off; --max-tokens allows more")
+    if held := summary.get("held_to_requirements"):
+        share = summary["forced_tokens"] / max(summary["completion_tokens"], 1)
+        forced = f"; {share:.0%} of all tokens are not what the model would have chosen" if share else ""
+        lines.append(f"{_several(held, 'answer')} held to the requirements while written{forced}")
+    if again := summary.get("asked_again"):
+        lines.append(f"{_several(again, 'answer')} asked for again, to have the requirements kept")
     if broken := summary["breaking_requirements"]:
         lines.append(f"{broken:,} of {_several(summary['answers'], 'answer')} did not keep what was required")
     if summary["skipped"]:

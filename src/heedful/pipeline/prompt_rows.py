@@ -3,7 +3,7 @@
 A row has an `instruction` (and `input`, `system`, `history`), a `prompt`, or `messages`; or it is anything that
 `sources` reads as examples, whose answers are left out. A row may have an `id` and `requirements`.
 
-Requirements are said at the end of the instruction. Only those of a row that has an answer are not: such a row is an
+Requirements are said at the end of the instruction, those that it states itself excepted. Only those of a row that has an answer are not: such a row is an
 example, and its own words say them already.
 """
 
@@ -17,6 +17,8 @@ from typing import Any
 
 from heedful.errors import InputError
 from heedful.pipeline.answering import prompt_of
+from heedful.pipeline.asking import Asked
+from heedful.pipeline.requiring import Read
 from heedful.records import Example, Message, RequirementSpec
 from heedful.requirements import conflicts
 from heedful.sources import natural_instructions, own_export, preferences, self_instruct
@@ -42,7 +44,9 @@ class PromptRow:
     id: str
     messages: tuple[Message, ...]
     requirements: tuple[RequirementSpec, ...]
-    """What its answers are checked against."""
+    """What its answers must keep."""
+    read: tuple[Read, ...]
+    """Those of them that the instruction states by itself."""
     values: Mapping[str, Any]
     """The row as it was read."""
 
@@ -75,11 +79,11 @@ class _Draft:
 
 
 def read_prompts(
-    paths: Sequence[str], common: tuple[RequirementSpec, ...], *, seed: int, forbidden: Sequence[Path] = ()
+    paths: Sequence[str], asked: Asked, *, forbidden: Sequence[Path] = ()
 ) -> tuple[list[PromptRow], list[BadPrompt]]:
     """All prompts of `paths` and all rows that are none, in order; raises InputError for files that are no tables.
 
-    `common` requirements hold for every row, worded as `seed` draws. None of `forbidden` may be among the files.
+    The requirements of `asked` hold for every row, worded as its seed draws. None of `forbidden` may be among the files.
     """
     rows: list[PromptRow] = []
     bad: list[BadPrompt] = []
@@ -89,7 +93,7 @@ def read_prompts(
             try:
                 if isinstance(row, BadRow):
                     raise row.error
-                found = [_finished(row, draft, common, seed) for draft in _drafts(row)]
+                found = [_finished(row, draft, asked) for draft in _drafts(row)]
             except InputError as error:
                 values = row.values if isinstance(row, Row) else None
                 bad.append(BadPrompt(number, str(error).replace(_OTHER_REMEDY, ""), values))
@@ -164,32 +168,35 @@ def _id(row: Row) -> str:
     return f"{row.file}:{row.number}" if row.take("id", None) in (None, "") else row.key()
 
 
-def _finished(row: Row, draft: _Draft, common: tuple[RequirementSpec, ...], seed: int) -> PromptRow:
+def _finished(row: Row, draft: _Draft, asked: Asked) -> PromptRow:
     """The prompt with its requirements said."""
     roles = [message.role for message in draft.messages]
     if "user" not in roles or roles[-1] in ("assistant", "system"):
         raise row.error("messages", "holds nothing to answer", "end it with a message of the user")
-    requirements = (*draft.own, *common)
-    if found := conflicts(requirements):
+    if found := conflicts((*draft.own, *asked.requirements)):
         raise row.error(
             "requirements", f"cannot be kept together: {'; '.join(found)}", "drop one of each, or leave the row out"
         )
+    last = max(place for place, role in enumerate(roles) if role == "user")
+    wanted = asked.wanted(draft.messages[last].content, draft.own)
+    # An example's own words say its own requirements already.
+    said = asked.requirements if draft.is_example else wanted.said
     return PromptRow(
         number=0,
         place=f"{row.file}, {row.place}",
         id=draft.id,
-        messages=tuple(_said(draft, common if draft.is_example else requirements, seed)),
-        requirements=requirements,
+        messages=tuple(_said(draft, last, said, asked.sampling.seed)),
+        requirements=wanted.all,
+        read=wanted.read,
         values=row.values,
     )
 
 
-def _said(draft: _Draft, requirements: tuple[RequirementSpec, ...], seed: int) -> list[Message]:
-    """The messages, with what is required said in the last one of the user."""
+def _said(draft: _Draft, last: int, requirements: tuple[RequirementSpec, ...], seed: int) -> list[Message]:
+    """The messages, with what is required said in the user's `last` one."""
     messages = list(draft.messages)
     # A conversation goes as it is when there is nothing to add.
     if requirements or draft.input is not None:
-        last = max(place for place, message in enumerate(messages) if message.role == "user")
         content = prompt_of(messages[last].content, draft.input or "", requirements, seed=seed)
         messages[last] = Message("user", content)
     return messages

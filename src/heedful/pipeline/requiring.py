@@ -6,6 +6,7 @@ are only to be checked (`enforce` of a spec, `check_only` of a command).
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -140,12 +141,15 @@ def requirements_in(path: Path) -> tuple[RequirementSpec, ...]:
 
 
 def _items_in(path: Path) -> list[Any]:
+    from heedful.requirements.strict_json import read_strictly
+
     if path.suffix not in (".toml", ".json"):
         raise InputError(f"--requirements {path}: expected a name that ends in .toml or .json")
     text = _text_of("--requirements", path, "requirements")
     try:
-        value: Any = tomllib.loads(text) if path.suffix == ".toml" else _json(text)
-    except ValueError as error:
+        # TOML has dates and infinities besides, which no requirement can be written with.
+        value: Any = read_strictly(json.dumps(tomllib.loads(text)) if path.suffix == ".toml" else text)
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"--requirements {path}: {error}; expected {_FILE}") from None
     if isinstance(value, dict) and set(value) == {"requirements"}:
         value = value["requirements"]
@@ -154,22 +158,11 @@ def _items_in(path: Path) -> list[Any]:
     return value
 
 
-def _json(text: str) -> Any:
-    from heedful.requirements.strict_json import JsonProblemError, read_strictly
-
-    try:
-        return read_strictly(text)
-    except JsonProblemError as error:
-        raise ValueError(f"not JSON: {error}") from None
-
-
 def _text_of(option: str, path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{option} {path}: cannot be read as UTF-8 text ({error}); name a file with {what}"
-        ) from None
+        raise InputError(f"{option} {path}: cannot be read as UTF-8 text ({error}); name a file with {what}") from None
 
 
 def _shortened(text: str) -> str:

@@ -12,9 +12,8 @@ from abc import abstractmethod
 from pydantic import StrictBool, model_validator
 from rapidfuzz.distance import Postfix, Prefix
 
-from heedful import text as texts
 from heedful.requirements.matching import within_word
-from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, as_read, pick
 from heedful.requirements.wording import quote, shorten
 
 _BEGIN: dict[Language, tuple[str, ...]] = {
@@ -42,7 +41,7 @@ _QUOTATION_MARKS = '"“”'
 
 def bare_text(text: str) -> str:
     """`text` as a loose comparison sees it."""
-    return texts.normalize(text).strip().strip(_QUOTATION_MARKS).strip().casefold()
+    return as_read(text).strip().strip(_QUOTATION_MARKS).strip().casefold()
 
 
 class Affix(Parameters):
@@ -61,7 +60,7 @@ class Affix(Parameters):
 
     def comparable(self, text: str) -> str:
         """`text` as it is compared."""
-        return bare_text(text) if self.loose else texts.normalize(text).strip()
+        return bare_text(text) if self.loose else as_read(text).strip()
 
     @property
     def literal(self) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from heedful.requirements.matching import fold, occurrences
-from heedful.requirements.requirement import MAX_PHRASES, Language, Parameters, Phrase, Verdict, pick
+from heedful.requirements.requirement import MAX_PHRASES, Language, Parameters, Phrase, Verdict, as_read, pick
 from heedful.requirements.wording import quote, quote_all, shorten
 
 _WORDINGS: dict[Language, tuple[str, ...]] = {
@@ -51,10 +51,11 @@ class Choice(Parameters):
 
     def check(self, text: str) -> Verdict:
         """Half the reward for an answer that mentions just one of the options among other words."""
+        text = as_read(text)
         answer, expected = _bare(text), f"one of {quote_all(self.options, 'en', '')} expected"
         for option in self.options:
             if answer == _bare(option):
                 return Verdict(True, f"the answer is {quote(option, 'en')}", 1.0)
         mentioned = [option for option in self.options if occurrences(fold(text), option, "word")]
-        found = quote(shorten(text), "en") if text.strip() else "nothing"
+        found = quote(shorten(text), "en") if answer else "nothing"
         return Verdict(False, f"the answer is {found}, {expected}", 0.5 if len(mentioned) == 1 else 0.0)

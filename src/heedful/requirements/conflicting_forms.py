@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from heedful.requirements.affixes import Affix, EndsWith, StartsWith, bare_text
+from heedful.requirements.counts import Bullets
 from heedful.requirements.formats import QUOTATION_PAIRS, Quoted
 from heedful.requirements.json_schema import JsonSchema
 from heedful.requirements.letters import Case, NoCommas
@@ -77,6 +78,10 @@ def json_forms(requirements: Sequence[Requirement]) -> Iterator[str]:
     for schema in of_type(requirements, JsonSchema):
         if not schema.allow_code_fence:
             yield from _json_ends(requirements)
+        for bullets in of_type(requirements, Bullets):
+            # A number may begin a line ("-1"), which is no list but in Markdown.
+            if bullets.low and bullets.definition == "any":
+                yield f"at least {bullets.units(bullets.low, 'en')} and JSON, whose lines cannot begin with such a mark"
         if of_type(requirements, NoCommas) and (reason := _needs_comma(schema.schema_)):
             yield f"no_commas and JSON with {reason}"
         for case in of_type(requirements, Case):

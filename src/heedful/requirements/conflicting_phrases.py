@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import regex
+
 from heedful import text as texts
 from heedful.requirements.affixes import EndsWith, StartsWith
-from heedful.requirements.counts import Characters, Words
+from heedful.requirements.choice import Choice
+from heedful.requirements.counts import Characters, Counted, Words
 from heedful.requirements.formats import Postscript, Sections
+from heedful.requirements.grammars import Grammar
+from heedful.requirements.json_schema import JsonSchema
 from heedful.requirements.keywords import Forbidden, Keywords
 from heedful.requirements.letters import COMMAS, Case, Letters, NoCommas
 from heedful.requirements.matching import Match, fold, occurrences, prepare
 from heedful.requirements.paragraphs import ParagraphStart
+from heedful.requirements.patterns import Regex
 from heedful.requirements.requirement import Requirement, of_type
 from heedful.requirements.responses import Repeats
 from heedful.requirements.scripts import Script
 from heedful.requirements.wording import quote, quote_all, shorten, times
+
+_JOINTS = "-_'’‐‑/:"
+"""What joins words, but for the full stop and the comma, which more often end something."""
+_MAX_PAIRS = 1_000_000
+"""Of words, where each is looked for in each; it takes a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +79,87 @@ def _needed(requirements: Sequence[Requirement]) -> Iterator[_Needed]:
 
 def _room(requirements: Sequence[Requirement], needed: Sequence[_Needed]) -> Iterator[str]:
     """A phrase that must occur takes room of its own."""
+    may_be_joined = _may_be_joined(requirements)
     for limit in (*of_type(requirements, Words), *of_type(requirements, Characters)):
         for phrase in needed:
             if isinstance(limit, Words) and not phrase.is_whole:
                 continue
-            # "solar-solar" is one word that mentions "solar" twice, so words cannot be multiplied.
-            room = limit.count(phrase.text) * (phrase.times if isinstance(limit, Characters) else 1)
+            room = limit.count(phrase.text)
+            if isinstance(limit, Characters) or not (may_be_joined or _is_doubled(phrase, needed)):
+                room *= phrase.times
             if limit.high is not None and room > limit.high:
                 often = f" {times(phrase.times)}" if phrase.times > 1 else ""
+                apart = f" ({_apart(limit, [phrase])})" if often and _apart(limit, [phrase]) else ""
                 shown = quote(shorten(phrase.text), "en")
-                yield f"{shown}{often} does not fit into at most {limit.units(limit.high, 'en')}"
+                yield f"{shown}{often}{apart} does not fit into at most {limit.units(limit.high, 'en')}"
+
+
+def _may_be_joined(requirements: Sequence[Requirement]) -> bool:
+    """Whether something else may ask for words that hyphens join: then "solar-wind" is meant, and all of them must be tried."""
+    forms = [
+        *(regex.sub(r"\[[^\]]*\]", "", requirement.pattern) for requirement in of_type(requirements, Regex)),
+        *(requirement.grammar for requirement in of_type(requirements, Grammar)),
+        *(repr(requirement.schema_) for requirement in of_type(requirements, JsonSchema)),
+        *(option for requirement in of_type(requirements, Choice) for option in requirement.options),
+    ]
+    return any(joint in form for form in forms for joint in "-_")
+
+
+def _is_doubled(phrase: _Needed, needed: Sequence[_Needed]) -> bool:
+    """Whether one word of another phrase has it twice, as "bye-bye" has "bye"; then both may well be meant."""
+    if phrase.times == 1:
+        return False
+    needle = fold(phrase.text)
+    others = [folded for other in needed if other is not phrase and (folded := fold(other.text)).count(needle) > 1]
+    return any(occurrences(word, needle, "word") > 1 for folded in others for word in texts.words(folded))
 
 
 def _all_words(requirements: Sequence[Requirement], needed: Sequence[_Needed]) -> Iterator[str]:
-    """Phrases may share words, so each different word of theirs counts once."""
+    """Phrases may share words ("New York", "York"), so each different word of theirs counts once.
+
+    A hyphen, full stop or underscore makes one counted word of several: "a-b" has the keywords a and b. Whoever asks for
+    twelve keywords in ten words means twelve words, so such chains are left out of account, and the sentence says so.
+    """
+    if _may_be_joined(requirements):
+        return
     whole = [phrase for phrase in needed if phrase.is_whole]
-    together = {word for phrase in whole for word in texts.words(fold(phrase.text))}
     for limit in of_type(requirements, Words):
-        if limit.high is None or len(together) <= limit.high or limit.definition != "words":
+        if limit.high is None or len(whole) < 2 or any(limit.count(phrase.text) > limit.high for phrase in whole):
             continue
-        if len(whole) > 1 and all(limit.count(phrase.text) <= limit.high for phrase in whole):
+        if (number := _num_different_words(limit, whole)) > limit.high:
             kinds = " and ".join(dict.fromkeys(phrase.kind for phrase in whole))
             listed = quote_all([shorten(phrase.text) for phrase in whole], "en")
-            yield f"{kinds} {listed} ({len(together)} words) do not fit into at most {limit.units(limit.high, 'en')}"
+            counted = ", ".join(filter(None, (f"{number} words", _apart(limit, whole))))
+            yield f"{kinds} {listed} ({counted}) do not fit into at most {limit.units(limit.high, 'en')}"
+
+
+def _num_different_words(limit: Words, whole: Sequence[_Needed]) -> int:
+    """At least so many words stand in an answer with all these phrases, which may share some."""
+    # Runs of other scripts than Latin may be parts of longer ones: Chinese has no spaces.
+    found = [[w for w in limit.words(fold(p.text)) if limit.definition == "words" or w.isascii()] for p in whole]
+    words = {word for one in found for word in one}
+    joined = [word for word in words if not word.isalnum()]
+    if len(joined) * len(words) > _MAX_PAIRS:
+        return 0
+    # "known" needs no word of its own beside "well-known".
+    shared = {w for w in words for other in joined if w != other and w in other and occurrences(other, w, "word")}
+    # Behind a text to repeat, its last word may go on: "Sing a so" begins "Sing a song".
+    for last in (one[-1] for phrase, one in zip(whole, found, strict=True) if phrase.around == "{}x" and one):
+        shared.update({last} if any(other != last and other.startswith(last) for other in words) else ())
+    return len(words - shared) - sum(map(_num_joints, whole))
+
+
+def _num_joints(phrase: _Needed) -> int:
+    """At how many of its ends a phrase itself asks to be joined: "well-" and "known" are one word."""
+    return (phrase.text[0] in _JOINTS) + (phrase.text[-1] in _JOINTS)
+
+
+def _apart(limit: Counted, phrases: Sequence[_Needed]) -> str:
+    """What a sentence adds where words could be glued together to get round the limit."""
+    glued = isinstance(limit, Words) and any(
+        not texts.is_unspaced(word) for phrase in phrases for word in texts.words(phrase.text)
+    )
+    return "not joined by hyphens" if glued else ""
 
 
 # -- words that must not occur, or not so often ------------------------------------------------------------------------

@@ -1,8 +1,14 @@
 """Requirements that no answer can keep together, as far as that is cheap to see.
 
-An empty list of conflicts proves nothing; each conflict that is listed is real. Three of them are real for what people
-mean, not for every string: a keyword shown in capitals is not in lower case, a chain such as solar-wind-water is no way
-to get three keywords into one word, and a few digits are no answer in two languages, or in one and a script without it.
+An empty list of conflicts proves nothing; each conflict that is listed is real. Some are real for what people mean, though
+`check` would pass an odd text, which nobody who asks for both wants:
+
+- Keywords as whole words, and fewer words than these have: hyphens, full stops and underscores join words into one that
+  counts once, so solar-wind-water would be one word with three keywords.
+- Two languages, or a language and a script that it is not written in: "42" is in any of them.
+- A keyword shown with capitals, and lower case only: keywords are found whatever their case.
+- A phrase, and fewer characters than it has: a ligature or ß stands for two letters or more ("oﬃce" has the keyword
+  "office" in four characters, "groß" has "gross"), because the case of letters is folded as Unicode folds it.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, permutations
 
+from heedful.errors import RequirementError
 from heedful.records import RequirementSpec
 from heedful.requirements.choice import Choice
 from heedful.requirements.conflicting_forms import beginnings, json_forms, quotations
@@ -45,6 +52,14 @@ def conflicts(specs: Iterable[RequirementSpec]) -> list[str]:
         *(_cases, _languages, json_forms, quotations, _choices),
     )
     return [conflict for find in finders for conflict in find(requirements)]
+
+
+def refuse_conflicts(specs: Iterable[RequirementSpec]) -> None:
+    """Raise RequirementError when any contradict each other."""
+    if found := conflicts(specs):
+        raise RequirementError(
+            f"no answer can satisfy these requirements together: {'; '.join(found)}; drop one of each"
+        )
 
 
 def _ranges(requirements: Sequence[Requirement]) -> Iterator[str]:
@@ -107,6 +122,7 @@ def _cases(requirements: Sequence[Requirement]) -> Iterator[str]:
 def _languages(requirements: Sequence[Requirement]) -> Iterator[str]:
     wanted = sorted({requirement.language for requirement in of_type(requirements, InLanguage)})
     if len(wanted) > 1:
+        # A text without letters, or too short to tell, may be in both; but that is not what either asks for.
         yield f"the answer in {' and in '.join(NAMES[code].english for code in wanted)}"
     scripts = sorted({requirement.script for requirement in of_type(requirements, Script)})
     for code in wanted:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from heedful import text as texts
-from heedful.requirements.requirement import Language, Parameters, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Verdict, as_read, pick
 from heedful.requirements.wording import plural
 
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
@@ -157,8 +157,12 @@ class Words(Counted):
     definition: Literal["words", "runs"] = "words"
     """`words`: as `heedful.text` counts them; `runs`: runs of letters, digits and underscores, as IFEval counts."""
 
+    def words(self, text: str) -> list[str]:
+        """What is counted."""
+        return _RUN.findall(as_read(text)) if self.definition == "runs" else texts.words(as_read(text))
+
     def count(self, text: str) -> int:
-        return len(_RUN.findall(text)) if self.definition == "runs" else texts.num_words(text)
+        return len(self.words(text))
 
     @property
     def note(self) -> dict[Language, str]:
@@ -173,18 +177,18 @@ class Characters(Counted):
     measure = ("个字符（不计空格）", "字符")
 
     def count(self, text: str) -> int:
-        return texts.num_characters(text)
+        return texts.num_characters(as_read(text))
 
 
 class Sentences(Counted):
-    """How many sentences."""
+    """How many sentences, as `heedful.text` ends them."""
 
     kind = "sentences"
     unit = ("sentence", "sentences")
     measure = ("句话", "句子")
 
     def count(self, text: str) -> int:
-        return texts.num_sentences(text)
+        return texts.num_sentences(as_read(text))
 
 
 class Bullets(Counted):
@@ -198,6 +202,7 @@ class Bullets(Counted):
     """`any`: as `heedful.text` finds them; `markdown`: lines that begin with - or one *, as IFEval counts."""
 
     def count(self, text: str) -> int:
+        text = as_read(text)
         return _num_markdown_bullets(text) if self.definition == "markdown" else len(texts.bullets(text))
 
     @property

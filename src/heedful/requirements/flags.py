@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from heedful.errors import RequirementError
 from heedful.project.settings import nearest
 from heedful.records import RequirementSpec
-from heedful.requirements.conflicts import conflicts
+from heedful.requirements.conflicts import refuse_conflicts
 from heedful.requirements.registry import parse
 from heedful.requirements.strict_json import JsonProblemError, read_strictly
 from heedful.requirements.wording import shorten
@@ -61,10 +61,7 @@ def from_flags(
     specs = [parse_flag(name, value) for name, value in given.items() if value is not None]
     specs += [RequirementSpec("keywords", {"all": phrases}) for phrases in [list(must)] if phrases]
     specs += [RequirementSpec("forbidden", {"words": phrases}) for phrases in [list(forbid)] if phrases]
-    if found := conflicts(specs):
-        raise RequirementError(
-            f"no answer can satisfy these requirements together: {'; '.join(found)}; drop one of each"
-        )
+    refuse_conflicts(specs)
     return tuple(specs)
 
 

@@ -13,7 +13,7 @@ import regex
 from pydantic import Field
 
 from heedful import text as texts
-from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, as_read, pick
 from heedful.requirements.wording import plural, quote, shorten
 
 _PLACEHOLDERS: dict[Language, tuple[str, ...]] = {
@@ -108,7 +108,7 @@ class Placeholders(AtLeast):
 
     def count(self, text: str) -> int:
         """Each from an opening bracket to the next closing one on the same line."""
-        return sum(map(_num_bracketed, text.split("\n")))
+        return sum(map(_num_bracketed, as_read(text).split("\n")))
 
 
 def _num_bracketed(line: str) -> int:
@@ -131,6 +131,7 @@ class Highlights(AtLeast):
 
     def count(self, text: str) -> int:
         """Asterisks with nothing but spaces between them highlight nothing."""
+        text = as_read(text)
         return sum(bool(inside.strip()) for mark in (_HIGHLIGHT, _STRONG) for inside in mark.findall(text))
 
 
@@ -155,7 +156,7 @@ class Sections(AtLeast):
         return plural(number, "section", "sections")
 
     def count(self, text: str) -> int:
-        return len(self._mark.findall(texts.normalize(text)))
+        return len(self._mark.findall(as_read(text)))
 
 
 class Title(Parameters):
@@ -168,6 +169,7 @@ class Title(Parameters):
 
     def check(self, text: str) -> Verdict:
         """Half the reward for brackets with nothing between them, a quarter for one kind of bracket."""
+        text = as_read(text)
         for line in text.split("\n"):
             start, end = line.find("<<"), line.rfind(">>")
             if 0 <= start < end and (title := line[start:end].lstrip("<").rstrip(">").strip()):
@@ -195,7 +197,7 @@ class Postscript(Parameters):
 
     def check(self, text: str) -> Verdict:
         """Half the reward for the marker's letters without its full stops."""
-        folded, marker = texts.normalize(text).casefold(), quote(self.marker, "en")
+        folded, marker = as_read(text).casefold(), quote(self.marker, "en")
         if self._mark.search(folded):
             return Verdict(True, f"has a postscript {marker}", 1.0)
         letters = self.marker.casefold().replace(".", "").replace(" ", "")
@@ -213,7 +215,7 @@ class Quoted(Parameters):
 
     def check(self, text: str) -> Verdict:
         """Half the reward for one of the two marks."""
-        answer = text.strip()
+        answer = as_read(text).strip()
         if len(answer) > 1 and QUOTATION_PAIRS.get(answer[0]) == answer[-1]:
             return Verdict(True, "stands between double quotation marks", 1.0)
         opened = answer[:1] in QUOTATION_PAIRS

@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from heedful import text as texts
 from heedful.project.settings import nearest
-from heedful.requirements.requirement import Language, Parameters, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Verdict, as_read, pick
 
 
 class _Name(NamedTuple):
@@ -94,6 +94,7 @@ class InLanguage(Parameters):
 
     def check(self, text: str) -> Verdict:
         """When it fails, the fraction is the share of sentences in the wanted language, at most 0.9."""
+        text = as_read(text)
         wanted, found = NAMES[self.language], texts.detect_language(text)
         if found == self.language:
             return Verdict(True, f"the answer is in {wanted.english}", 1.0)

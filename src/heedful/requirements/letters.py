@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from heedful import text as texts
 from heedful.requirements.counts import Counted, Shape
-from heedful.requirements.requirement import Language, Parameters, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Verdict, as_read, pick
 from heedful.requirements.wording import plural, quote, times
 
 COMMAS = frozenset(",，、﹐﹑､،")
@@ -78,7 +78,7 @@ class Letters(Counted):
     """The character that is counted; "e" and "E" are the same."""
 
     def count(self, text: str) -> int:
-        return texts.normalize(text).lower().count(self.letter.lower())
+        return as_read(text).lower().count(self.letter.lower())
 
     @property
     def note(self) -> dict[Language, str]:
@@ -110,7 +110,7 @@ class Capitals(Counted):
     measure = ("个全大写的词", "全大写的词")
 
     def count(self, text: str) -> int:
-        return sum(word.isupper() for word in texts.words(text))
+        return sum(word.isupper() for word in texts.words(as_read(text)))
 
 
 class Case(Parameters):
@@ -126,6 +126,7 @@ class Case(Parameters):
 
     def check(self, text: str) -> Verdict:
         """When it fails, the fraction is the share of letters in the right case."""
+        text = as_read(text)
         num_upper = sum(map(str.isupper, text))
         num_lower = sum(map(str.islower, text))
         # Such as ǅ, which is neither.
@@ -150,5 +151,5 @@ class NoCommas(Parameters):
         return pick(_NO_COMMAS, language, wording)
 
     def check(self, text: str) -> Verdict:
-        number = sum(map(text.count, COMMAS))
+        number = sum(map(as_read(text).count, COMMAS))
         return Verdict(not number, f"{plural(number, 'comma', 'commas')}, none expected", 1 / (1 + number))

@@ -6,6 +6,7 @@ space between words. Case and line breaks do not count, unless the match is `exa
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal
@@ -14,18 +15,19 @@ import regex
 
 from heedful import text as texts
 from heedful.requirements.inflections import forms
+from heedful.requirements.requirement import as_read
 
 Match = Literal["word", "substring", "exact"]
 
 
 def plain(text: str) -> str:
-    """`text` normalised, typographic apostrophes plain, each run of white space one space."""
-    return " ".join(texts.normalize(text).replace("’", "'").split())
+    """`text` as it is read, typographic apostrophes plain, each run of white space one space."""
+    return " ".join(as_read(text).replace("’", "'").split())
 
 
 def fold(text: str) -> str:
     """`text` as it is searched: `plain`, and without case."""
-    return " ".join(texts.normalize(text).casefold().replace("’", "'").split())
+    return " ".join(as_read(text).casefold().replace("’", "'").split())
 
 
 def prepare(text: str, match: Match) -> str:
@@ -72,11 +74,20 @@ def within_word(text: str, at: int) -> bool:
     """Whether the place before `text[at]` is inside a word, or inside a number such as 3.14."""
     if not 0 < at < len(text):
         return False
+    before = at - 1
+    # Over vowel signs and the like to what they sit on: दी is a part of हिन्दी, although a sign stands between न and द.
+    while before and _is_mark(text[before]):
+        before -= 1
     return (
-        _one_word(text[at - 1 : at + 1])
+        _one_word(text[before] + text[at])
         or _one_number(text[at - 1 : at + 2])
         or _one_number(text[max(at - 2, 0) : at + 1])
     )
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it is part of the word that it follows, but begins none."""
+    return character in "\u200c\u200d" or unicodedata.category(character)[0] == "M"
 
 
 @lru_cache(maxsize=4096)

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from heedful import text as texts
 from heedful.requirements.counts import Count, Counted
 from heedful.requirements.matching import fold, within_word
-from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Phrase, Verdict, as_read, pick
 from heedful.requirements.wording import plural, quote, shorten
 
 _STARS_NOTE: dict[Language, str] = {"en": " (separated by ***)", "zh": "（用***分隔）"}
@@ -34,7 +33,7 @@ _START: dict[Language, tuple[str, ...]] = {
 def paragraphs_of(text: str) -> list[str]:
     """The blocks of lines between blank lines; one without a letter or digit, such as a line of dashes, is no paragraph."""
     blocks: list[list[str]] = [[]]
-    for line in texts.normalize(text).split("\n"):
+    for line in as_read(text).split("\n"):
         if line.strip():
             blocks[-1].append(line)
         elif blocks[-1]:
@@ -55,7 +54,7 @@ class Paragraphs(Counted):
     def count(self, text: str) -> int:
         if self.separator == "blank_line":
             return len(paragraphs_of(text))
-        return sum(1 for piece in text.split("***") if piece.strip())
+        return sum(1 for piece in as_read(text).split("***") if piece.strip())
 
     @property
     def note(self) -> dict[Language, str]:
@@ -63,8 +62,8 @@ class Paragraphs(Counted):
 
     def check(self, text: str) -> Verdict:
         """Two dividers with nothing between them are an error, as in IFEval."""
-        verdict = self.verdict(self.count(text))
-        if self.separator == "stars" and verdict.satisfied and any(not p.strip() for p in text.split("***")[1:-1]):
+        verdict, pieces = self.verdict(self.count(text)), as_read(text).split("***")
+        if self.separator == "stars" and verdict.satisfied and not all(map(str.strip, pieces[1:-1])):
             return Verdict(False, "nothing stands between two dividers ***", 0.9)
         return verdict
 

@@ -54,7 +54,7 @@ def parse(spec: RequirementSpec, where: str = "") -> Requirement:
         )
     names = [field.alias or name for name, field in kind.model_fields.items()]
     try:
-        return kind.model_validate(dict(spec.parameters))
+        return kind.from_spec(spec)
     except ValidationError as error:
         problems = [f"{_at(where)}requirement {spec.kind!r}: {_explain(item, names)}" for item in error.errors()]
         raise RequirementError("\n".join(problems)) from None

@@ -10,9 +10,9 @@ import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Annotated, ClassVar, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from heedful import text as texts
 from heedful.errors import RequirementError
@@ -47,23 +47,50 @@ class Requirement(Protocol):
         """One or two whole sentences that ask a model for it."""
 
     def check(self, text: str) -> Verdict:
-        """Whether `text`, the whole answer, keeps it. Never raises because of `text`, and always ends soon."""
+        """Whether `text`, the whole answer, keeps it. Never raises because of `text`, and always ends soon.
+
+        Kinds look at the text `as_read`, but for `json_schema`, `regex` and `grammar`: what programs read has to be right to the byte.
+        """
 
 
 class Parameters(Settings):
-    """Base of the kinds: parameters are fields, and `spec` gives back just those that were given."""
+    """Base of the kinds: parameters are fields, and `spec` gives back what was given."""
 
     kind: ClassVar[str]
 
+    _enforce: bool = PrivateAttr(True)
+
+    @classmethod
+    def from_spec(cls, spec: RequirementSpec) -> Self:
+        """The requirement with the parameters of `spec`; raises pydantic's ValidationError."""
+        made = cls.model_validate(dict(spec.parameters))
+        # No parameter of the kind, but a wish of whoever asked, which `spec` gives back.
+        made._enforce = spec.enforce
+        return made
+
     @property
     def spec(self) -> RequirementSpec:
-        return RequirementSpec(self.kind, self.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        given = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return RequirementSpec(self.kind, given, self._enforce)
 
     @abstractmethod
     def say(self, language: Language, wording: int = 0) -> str: ...
 
     @abstractmethod
     def check(self, text: str) -> Verdict: ...
+
+
+def as_read(text: str) -> str:
+    """The answer as a reader sees it, which is what kinds count and search in: normalised, so that nothing invisible fills it.
+
+    Lines end where lines of JSON do: U+0085, U+2028 and U+2029, which may stand in a JSON string, are spaces here.
+    """
+    if text.isascii():
+        if text.isprintable():
+            return text.rstrip()
+    else:
+        text = text.replace("\x85", " ").replace("\u2028", " ").replace("\u2029", " ")
+    return texts.normalize(text)
 
 
 def pick(wordings: Mapping[Language, tuple[str, ...]], language: Language, wording: int) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from rapidfuzz.distance import Prefix
 
 from heedful import text as texts
-from heedful.requirements.requirement import Language, Parameters, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Verdict, as_read, pick
 from heedful.requirements.wording import plural, quote, shorten
 
 DIVIDER = "******"
@@ -50,7 +50,7 @@ class Responses(Parameters):
 
     def check(self, text: str) -> Verdict:
         """Dividers may also stand before the first answer and after the last, but never together."""
-        pieces = [piece.strip() for piece in text.split(DIVIDER)]
+        pieces = [piece.strip() for piece in as_read(text).split(DIVIDER)]
         answers = [piece for piece in pieces if piece]
         different = len(set(answers))
         if not all(pieces[1:-1]):
@@ -96,4 +96,4 @@ class Repeats(Parameters):
 
 def comparable(text: str) -> str:
     """`text` as `Repeats` compares it."""
-    return texts.normalize(text).strip().casefold()
+    return as_read(text).strip().casefold()

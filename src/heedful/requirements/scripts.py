@@ -9,7 +9,7 @@ import regex
 from pydantic import AfterValidator
 
 from heedful.project.settings import nearest
-from heedful.requirements.requirement import Language, Parameters, Verdict, pick
+from heedful.requirements.requirement import Language, Parameters, Verdict, as_read, pick
 from heedful.requirements.wording import plural, quote, shorten
 
 SCRIPTS: dict[str, str] = {
@@ -83,6 +83,7 @@ class Script(Parameters):
 
     def check(self, text: str) -> Verdict:
         """When it fails, the fraction is the share of letters in the script."""
+        text = as_read(text)
         others = self._others.findall(text)
         if not others:
             return Verdict(True, f"all letters are in {self.script} script", 1.0)

@@ -10,7 +10,7 @@ from typing import Literal
 from heedful.errors import InputError, ProjectError
 from heedful.models.names import PACKAGES, is_hub_name, locate
 from heedful.models.vocabulary import Vocabulary
-from heedful.pipeline.engines import Arithmetic, local_engine, new_engine
+from heedful.pipeline.engines import Arithmetic, keeping, local_engine, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
@@ -89,7 +89,7 @@ def _check(wanted: Sequence[Wanted]) -> None:
 
 def _load(item: Wanted, watcher: Watcher, precision: Arithmetic) -> ServedModel:
     if "://" in item.name:
-        return ServedModel(item.id, new_engine(item.name, watcher), item.kind)
+        return ServedModel(item.id, keeping(new_engine(item.name, watcher), item.name), item.kind)
     from heedful.models import load
 
     loaded = load(item.name, watcher=watcher)

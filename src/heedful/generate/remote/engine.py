@@ -20,7 +20,7 @@ from threading import Lock
 import httpx
 
 from heedful.errors import EngineError, SettingsError
-from heedful.generate._base import ClosesItself, check_request, refuse_unsupported
+from heedful.generate._base import ClosesItself, check_request, refuse_requirements, refuse_unsupported
 from heedful.generate.engine import Request, ScoreRequest, ScoreResult
 from heedful.generate.remote.budget import Budget, Caps, Prices, Spent
 from heedful.generate.remote.client import Client, Patience
@@ -30,7 +30,7 @@ from heedful.generate.remote.job import Job
 from heedful.generate.remote.loop import LoopThread
 from heedful.generate.remote.pace import Pace
 from heedful.generate.remote.secret import Secret
-from heedful.generate.remote.wire import HONOURED
+from heedful.generate.remote.wire import HONOURED, enforced
 
 
 class RemoteEngine(ClosesItself):
@@ -148,6 +148,8 @@ class RemoteEngine(ClosesItself):
     def _start(self, request: Request, keep: Callable[[Outcome], Outcome] | None, *, stream: bool) -> RemoteHandle:
         check_request(request)
         refuse_unsupported(request, HONOURED, "a chat endpoint")
+        own = enforced(request.requirements)
+        refuse_requirements(request, [spec for spec in request.requirements if spec not in own], "a chat endpoint")
         handle = RemoteHandle(self._handle_lock)
         with self._lock:
             # Numbered and queued in one: requests are sent in the order of their numbers.

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
 from heedful.errors import EngineError
 from heedful.generate.engine import Request, Sampling
 from heedful.generate.remote.sse import EventParser
-from heedful.records import FinishReason, Generation, Usage
+from heedful.records import FinishReason, Generation, RequirementSpec, Usage
 
 HONOURED = frozenset(field.name for field in fields(Sampling)) - {"num_beams", "length_penalty"} | {
     "logprobs",
     "top_logprobs",
+    "requirements",
 }
-"""Fields of Sampling and Request that can be said in a chat completion."""
+"""Fields of Sampling and Request that can be said in a chat completion; of requirements, those that `enforced` returns."""
 
 _ALWAYS = ("temperature", "top_p", "max_tokens", "n", "seed")
 _OPTIONAL = ("top_k", "min_p", "min_tokens", "repetition_penalty", "presence_penalty", "frequency_penalty")
@@ -52,6 +54,12 @@ class Reading:
     """What the server says it read and wrote, all `n` answers together; None when it does not tell."""
 
 
+def enforced(requirements: Sequence[RequirementSpec]) -> tuple[RequirementSpec, ...]:
+    """What a chat completion can ask the server to enforce: one JSON schema that something can fit."""
+    fitting = (spec for spec in requirements if spec.enforce and spec.kind == "json_schema")
+    return tuple(islice((spec for spec in fitting if spec.parameters.get("schema", False) is not False), 1))
+
+
 def request_body(request: Request, model: str, *, stream: bool) -> bytes:
     """What is posted."""
     sampling = request.sampling
@@ -72,9 +80,32 @@ def request_body(request: Request, model: str, *, stream: bool) -> bytes:
     if request.top_logprobs:
         # A Generation holds ids, and OpenAI's own answer holds only texts.
         body |= {"top_logprobs": request.top_logprobs, "return_tokens_as_token_ids": True}
+    for spec in enforced(request.requirements):
+        body["response_format"] = _response_format(spec.parameters["schema"])
     if stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return json.dumps(body).encode("ascii")
+
+
+def _response_format(schema: Any) -> dict[str, Any]:
+    """Vendors that know `strict` guarantee the schema only with it, and take it only for schemas that leave nothing open."""
+    if schema in (True, {}):
+        return {"type": "json_object"}
+    strict = {"strict": True} if _leaves_nothing_open(schema) else {}
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, **strict}}
+
+
+def _leaves_nothing_open(schema: Any) -> bool:
+    """Whether every object in it names all of its keys, and allows no others."""
+    if isinstance(schema, list):
+        return all(map(_leaves_nothing_open, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object" or "properties" in schema:
+        names = schema.get("properties") or {}
+        if schema.get("additionalProperties") is not False or set(schema.get("required") or ()) != set(names):
+            return False
+    return all(map(_leaves_nothing_open, schema.values()))
 
 
 def read_whole(request: Request, data: bytes) -> Reading:

@@ -11,11 +11,11 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from heedful.errors import HeedfulError
+from heedful.errors import HeedfulError, RequirementError
 from heedful.generate.engine import Event
 from heedful.records import Generation
 from heedful.serve.openai.errors import body_of
-from heedful.serve.openai.shapes import Shape, reason_of
+from heedful.serve.openai.shapes import Shape
 from heedful.serve.state import Running, State
 
 _KEEP_ALIVE = 15.0
@@ -39,7 +39,11 @@ async def whole(state: State, shape: Shape, request: Request) -> BaseModel | Res
 
 async def stream(state: State, shape: Shape, *, include_usage: bool) -> Response:
     """Chunks as they come. What the engine refuses is raised here, before the stream begins."""
-    running = await state.start(shape.model, await asyncio.to_thread(shape.request))
+    request = await asyncio.to_thread(shape.request)
+    try:
+        running = await state.start(shape.model, request)
+    except RequirementError as error:
+        raise shape.refused(error) from None
     return EventStream(state, running, _chunks(shape, running, include_usage))
 
 
@@ -63,9 +67,12 @@ class EventStream(StreamingResponse):
 async def _collect(state: State, shape: Shape) -> BaseModel:
     generations: list[Generation] = []
     request = await asyncio.to_thread(shape.request)
-    async for event in state.events(shape.model, request):
-        if event.generation is not None:
-            generations.append(event.generation)
+    try:
+        async for event in state.events(shape.model, request):
+            if event.generation is not None:
+                generations.append(event.generation)
+    except RequirementError as error:
+        raise shape.refused(error) from None
     return shape.whole(sorted(generations, key=lambda answer: answer.index))
 
 
@@ -87,7 +94,7 @@ async def _chunks(shape: Shape, running: Running, include_usage: bool) -> AsyncI
                 yield _event(chunk)
             if event.generation is not None:
                 generations.append(event.generation)
-                yield _event(shape.ending(event.index, reason_of(event.generation)))
+                yield _event(shape.ending(event.generation))
         if include_usage:
             yield _event(shape.usage(generations))
         yield "data: [DONE]\n\n"

@@ -123,7 +123,7 @@ async def _wrong_body(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     item = error.errors()[0]
     # What is wrong with a key is told of the field of that name.
-    place: Sequence[Any] = [part for part in item["loc"][1:] if part != "[key]"]
+    place = _place(item)
     if item["type"] == "json_invalid":
         return error_response(400, f"the body is not valid JSON: {item['ctx']['error']}", code="invalid_json")
     if item["type"] == "string_unicode":
@@ -133,12 +133,24 @@ async def _wrong_body(request: Request, error: Exception) -> JSONResponse:
     param = _path(place)
     if item["type"] == "extra_forbidden":
         return error_response(400, _unknown(request, place), param=param, code="unknown_parameter")
-    if item["type"] == "missing":
+    if item["type"] in ("missing", "union_tag_not_found"):
         return error_response(400, f"missing: {param!r}", param=param, code="missing_required_parameter")
     return error_response(400, f"{param}: {_reason(item)}", param=param, code="invalid_value")
 
 
+def _place(item: Mapping[str, Any]) -> list[Any]:
+    """Where in the body the problem is, as its writer sees it: pydantic adds which of several shapes it took a format for."""
+    place = [part for part in item["loc"][1:] if part != "[key]"]
+    if place[:1] == ["response_format"]:
+        del place[1:2]
+        if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            place.append("type")
+    return place
+
+
 def _reason(item: Mapping[str, Any]) -> str:
+    if item["type"] == "union_tag_invalid":
+        return f"expected one of {item['ctx']['expected_tags']}"
     if item["type"] == "literal_error":
         return f"expected {item['ctx']['expected']}"
     reason = str(item["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -11,11 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from heedful.requirements import REQUIREMENTS
+
 MAX_CHOICES = 16
 MAX_STOPS = 4
 MAX_BIASES = 1024
 MAX_TOP_LOGPROBS = 20
 MAX_TEXT_LOGPROBS = 5
+MAX_REQUIREMENTS = 32
 
 UNSUPPORTED = frozenset(
     {
@@ -160,6 +163,46 @@ class TextFormat(Wire):
     type: Literal["text"]
 
 
+class JsonObjectFormat(Wire):
+    """Any JSON object. Enforced; say in a message what should be in it, since nothing else does."""
+
+    type: Literal["json_object"]
+
+
+class NamedSchema(Wire):
+    """A JSON Schema with a name."""
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    """Accepted and not used."""
+    description: str | None = None
+    """Accepted and not used: the model is not told."""
+    # `schema` is a method of pydantic's.
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    """The schema itself; without one any JSON will do. What cannot be enforced of it is refused."""
+    strict: bool | None = None
+    """Accepted and not used: the schema is always enforced, and may leave keys open."""
+
+
+class JsonSchemaFormat(Wire):
+    """JSON that fits a schema. Enforced while the answer is written; the model is not told of the schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+    """The schema, and what it is called."""
+
+
+_REQUIREMENT = {
+    "type": "object",
+    "properties": {"kind": {"enum": sorted(REQUIREMENTS)}, "enforce": {"type": "boolean"}},
+    "required": ["kind"],
+}
+RequirementItems = Annotated[
+    list[dict[str, Any]],
+    Field(max_length=MAX_REQUIREMENTS),
+    WithJsonSchema({"type": "array", "items": _REQUIREMENT, "maxItems": MAX_REQUIREMENTS}),
+]
+
+
 class SamplingRequest(Wire):
     """What both kinds of completion share."""
 
@@ -193,6 +236,9 @@ class SamplingRequest(Wire):
     """The model may not end its answer before this many tokens; a stop text can. Not in OpenAI's API."""
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = 1.0
     """Divides positive logits of tokens that the prompt or the answer holds, multiplies negative ones. Not in OpenAI's API."""
+    requirements: RequirementItems | None = None
+    """What the answer must keep, such as `{"kind": "words", "maximum": 50}`: enforced while it is written, or with
+    `"enforce": false` only checked. They are not said in the prompt. Each choice tells what became of them. Not in OpenAI's API."""
     user: str | None = None
     """Accepted and not used."""
     metadata: dict[str, str] | None = None
@@ -216,8 +262,10 @@ class ChatRequest(SamplingRequest):
     """Longest answer in tokens; without it, as long as the model can write. The older name of the next one."""
     max_completion_tokens: Annotated[int, Field(ge=1), _WHOLE] | None = None
     """Longest answer in tokens. When both are given, the smaller counts."""
-    response_format: TextFormat | None = None
-    """Only free text."""
+    response_format: Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")] | None = (
+        None
+    )
+    """Free text, a JSON object, or JSON that fits a schema."""
     logprobs: bool | None = False
     """Tell the log-probability of each token, before temperature and limits."""
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS), _WHOLE] | None = None
@@ -304,6 +352,21 @@ class TextLogprobs(BaseModel):
     """Where each begins in the continuation, in characters."""
 
 
+class RequirementOutcome(BaseModel):
+    """What became of one of the request's `requirements`."""
+
+    kind: str
+    satisfied: bool
+    reason: str
+    """What was found, and what was expected."""
+    treated: Literal["enforced", "checked"]
+    """Enforced while the answer was written, or only checked at its end."""
+
+
+Outcomes = Annotated[list[RequirementOutcome] | None, Field(exclude_if=lambda value: value is None)]
+"""Of the request's `requirements`, in their order; absent where it had none. Not in OpenAI's API."""
+
+
 class ChatAnswer(BaseModel):
     """What the assistant says."""
 
@@ -319,6 +382,7 @@ class ChatChoice(BaseModel):
     message: ChatAnswer
     finish_reason: EndReason
     logprobs: ChatLogprobs | None = None
+    requirements: Outcomes = None
 
 
 class ChatCompletion(BaseModel):
@@ -348,6 +412,7 @@ class ChatChunkChoice(BaseModel):
     delta: ChatDelta
     finish_reason: EndReason | None = None
     logprobs: ChatLogprobs | None = None
+    requirements: Outcomes = None
 
 
 class ChatChunk(BaseModel):
@@ -369,6 +434,7 @@ class TextChoice(BaseModel):
     text: str
     finish_reason: EndReason | None = None
     logprobs: TextLogprobs | None = None
+    requirements: Outcomes = None
 
 
 class TextCompletion(BaseModel):

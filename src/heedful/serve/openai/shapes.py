@@ -12,11 +12,12 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from heedful.errors import EngineError, InputError
+from heedful.errors import EngineError, InputError, RequirementError
 from heedful.generate.engine import Event, Request, Sampling
 from heedful.generate.several import by_likelihood, sampled
 from heedful.records import Generation, Message
 from heedful.serve.openai.errors import ParameterError
+from heedful.serve.openai.required import Required, required
 from heedful.serve.openai.schemas import (
     ChatAnswer,
     ChatChoice,
@@ -46,8 +47,10 @@ _NEARLY_ZERO = 1e-9
 class Shape(ABC):
     """One request, and the words for what comes of it."""
 
-    def __init__(self, body: SamplingRequest, model: ServedModel, prefix: str) -> None:
+    def __init__(self, body: ChatRequest | CompletionRequest, model: ServedModel, prefix: str) -> None:
         self.model, self.num_choices = model, body.n or 1
+        self.required = Required((), ())
+        self._asked = body
         self._stops, self._tokens = bool(body.stop), dict[int, AnswerTokens]()
         self.id = f"{prefix}-{uuid4().hex}"
         self.shared: dict[str, Any] = {
@@ -58,9 +61,18 @@ class Shape(ABC):
         }
         """What all parts of the answer say about it."""
 
-    @abstractmethod
     def request(self) -> Request:
-        """What the engine is asked."""
+        """What the engine is asked; raises a UserError for what cannot be meant."""
+        self.required = required(self._asked)
+        return replace(self.plain_request(), requirements=self.required.all)
+
+    @abstractmethod
+    def plain_request(self) -> Request:
+        """The request without its requirements."""
+
+    def refused(self, error: RequirementError) -> ParameterError:
+        """The engine's own error, with the parameter's name."""
+        return ParameterError(str(error).removeprefix(f"request {self.id!r}: "), self.required.parameter)
 
     @abstractmethod
     def whole(self, generations: Sequence[Generation]) -> BaseModel:
@@ -85,7 +97,7 @@ class Shape(ABC):
         """A chunk with a piece of text and what is told of its tokens."""
 
     @abstractmethod
-    def ending(self, index: int, reason: EndReason) -> BaseModel:
+    def ending(self, answer: Generation) -> BaseModel:
         """The last chunk of an answer."""
 
     @abstractmethod
@@ -118,7 +130,7 @@ class Chat(Shape):
         super().__init__(body, model, "chatcmpl")
         self._body = body
 
-    def request(self) -> Request:
+    def plain_request(self) -> Request:
         limits = [self._body.max_tokens, self._body.max_completion_tokens]
         longest = min((limit for limit in limits if limit is not None), default=_AS_LONG_AS_IT_CAN)
         messages = tuple(
@@ -143,6 +155,7 @@ class Chat(Shape):
                 message=ChatAnswer(content=answer.text),
                 finish_reason=reason_of(answer),
                 logprobs=self._words(self._all_tokens(answer)),
+                requirements=self.required.outcomes(answer),
             )
             for answer in generations
         ]
@@ -158,16 +171,18 @@ class Chat(Shape):
     def piece(self, index: int, text: str, tokens: Sequence[Told]) -> ChatChunk:
         return self._chunk(index, ChatDelta(content=text), tokens=tokens)
 
-    def ending(self, index: int, reason: EndReason) -> ChatChunk:
-        return self._chunk(index, ChatDelta(), reason)
+    def ending(self, answer: Generation) -> ChatChunk:
+        outcomes = self.required.outcomes(answer)
+        choice = ChatChunkChoice(
+            index=answer.index, delta=ChatDelta(), finish_reason=reason_of(answer), requirements=outcomes
+        )
+        return ChatChunk(**self.shared, choices=[choice])
 
     def usage(self, generations: Sequence[Generation]) -> ChatChunk:
         return ChatChunk(**self.shared, choices=[], usage=usage_of(generations))
 
-    def _chunk(
-        self, index: int, delta: ChatDelta, reason: EndReason | None = None, tokens: Sequence[Told] = ()
-    ) -> ChatChunk:
-        choice = ChatChunkChoice(index=index, delta=delta, finish_reason=reason, logprobs=self._words(tokens))
+    def _chunk(self, index: int, delta: ChatDelta, tokens: Sequence[Told] = ()) -> ChatChunk:
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=self._words(tokens))
         return ChatChunk(**self.shared, choices=[choice])
 
     def _words(self, tokens: Sequence[Told]) -> ChatLogprobs | None:
@@ -181,7 +196,7 @@ class Text(Shape):
         super().__init__(body, model, "cmpl")
         self._body = body
 
-    def request(self) -> Request:
+    def plain_request(self) -> Request:
         if self.model.vocabulary is None:
             raise InputError(f"the model {self.model.id!r} answers conversations only; use /v1/chat/completions")
         request = Request(
@@ -223,6 +238,7 @@ class Text(Shape):
                 text=answer.text,
                 finish_reason=reason_of(answer),
                 logprobs=self._words(self._all_tokens(answer)),
+                requirements=self.required.outcomes(answer),
             )
             for answer in best
         ]
@@ -238,8 +254,11 @@ class Text(Shape):
     def piece(self, index: int, text: str, tokens: Sequence[Told]) -> TextCompletion:
         return self._chunk(TextChoice(index=index, text=text, logprobs=self._words(tokens)))
 
-    def ending(self, index: int, reason: EndReason) -> TextCompletion:
-        return self._chunk(TextChoice(index=index, text="", finish_reason=reason))
+    def ending(self, answer: Generation) -> TextCompletion:
+        outcomes = self.required.outcomes(answer)
+        return self._chunk(
+            TextChoice(index=answer.index, text="", finish_reason=reason_of(answer), requirements=outcomes)
+        )
 
     def usage(self, generations: Sequence[Generation]) -> TextCompletion:
         return TextCompletion(**self.shared, choices=[], usage=usage_of(generations))
