@@ -81,6 +81,32 @@ def test_requirements_are_said_and_checked_one_by_one() -> None:
     assert answered_with("Solar power.").stream("Say.", "", Wanted(specs), Sampling()).answer.complaints == ()
 
 
+def test_requirements_are_enforced_unless_only_checked(tiny: Generator) -> None:
+    answer = tiny("Is tea good?", requirements=["choice=yes|no"])
+    assert (answer.text in ("yes", "no"), answer.treated, answer.complaints) == (True, ("enforced",), ())
+    assert answer.verdicts[0].satisfied
+    assert answer.requirements == (RequirementSpec("choice", {"options": ["yes", "no"]}),)
+    loose = tiny("Is tea good?", requirements=["choice=yes|no"], check_only=True, max_tokens=9)
+    assert (loose.treated, loose.verdicts[0].satisfied) == (("checked",), False)
+    stream = tiny.stream("Is tea good?", requirements=["choice=yes|no"])
+    assert "".join(stream) == stream.answer.text == answer.text
+
+
+def test_what_the_instruction_states_is_required_when_asked(tiny: Generator) -> None:
+    answer = tiny("Describe tea in at most 5 words.", auto_require=True, max_tokens=90)
+    assert (answer.requirements[0].kind, answer.treated, answer.verdicts[0].satisfied) == ("words", ("enforced",), True)
+    assert tiny("Describe tea in at most 5 words.", max_tokens=9).requirements == ()
+
+
+def test_what_cannot_be_kept_is_refused_at_once(tiny: Generator) -> None:
+    with pytest.raises(RequirementError, match="9 are allowed; raise max_tokens"):
+        tiny("Praise tea.", requirements=["words=50:"], max_tokens=9)
+    with pytest.raises(RequirementError, match='set "enforce": false'):
+        tiny.stream("Praise tea.", requirements=[r"regex=(a|b)\1"])
+    once = {"kind": "regex", "pattern": r"(a|b)\1", "match": "full", "enforce": False}
+    assert tiny("Praise tea.", requirements=[once], max_tokens=4).treated == ("checked",)
+
+
 def test_a_cut_answer_says_how_long_it_is() -> None:
     answer = answered_with("one two three four").stream("Count.", "", Wanted(), Sampling(max_tokens=2)).answer
     assert answer.finish_reason == "length"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,10 +25,12 @@ from heedful.cli.chat.dialogue import Dialogue
 from heedful.cli.chat.orders import ORDERS, carry_out, parse_order
 from heedful.cli.chat.reading import LineReader, sound
 from heedful.cli.chat.screen import Screen
-from heedful.errors import EngineError, InputError
+from heedful.errors import EngineError, InputError, RequirementError
 from heedful.feedback.store import Store, StoredMessage
 from heedful.generate.engine import Event, Request, Sampling
 from heedful.generate.fake import FakeEngine
+from heedful.records import RequirementSpec
+from heedful.requirements import satisfied
 from heedful.text import visible
 from small_project import Project
 from talker import STEERING, Hearing, OneVoice
@@ -257,6 +260,44 @@ def test_a_system_prompt_holds_from_the_next_answer_on(store: Store) -> None:
     assert engine.asked[-1].messages[0].role == "user"
 
 
+def test_what_is_required_is_said_and_asked_but_not_stored(store: Store) -> None:
+    engine = Recording("far too many words")
+    chat = chat_with(store, engine)
+    chat.require(RequirementSpec("words", {"maximum": 2}))
+    answer = said(chat, "Praise tea.")
+    request = engine.asked[-1]
+    assert request.requirements == chat.requirements
+    assert request.messages[-1].content.startswith("Praise tea. ")
+    assert "2 words" in request.messages[-1].content
+    assert [message.content for message in store.path(answer.id)] == ["Praise tea.", "far too many words"]
+    assert answer.sampling["requirements"] == [{"kind": "words", "maximum": 2}]
+    kept(chat, chat.retry())
+    assert engine.asked[-1].requirements == chat.requirements
+    chat.requirements = ()
+    said(chat, "And now?")
+    assert engine.asked[-1].requirements == ()
+    assert engine.asked[-1].messages[-1].content == "And now?"
+    assert "requirements" not in chat.answer.sampling
+
+
+def test_contradictions_are_refused_and_change_nothing(store: Store) -> None:
+    chat = chat_with(store)
+    chat.require(RequirementSpec("words", {"maximum": 2}))
+    with pytest.raises(RequirementError, match="/require off"):
+        chat.require(RequirementSpec("words", {"minimum": 9}))
+    assert len(chat.requirements) == 1
+
+
+def test_what_a_message_states_is_required_of_its_answer_alone(store: Store) -> None:
+    engine = Recording()
+    chat = chat_with(store, engine, auto_require=True)
+    said(chat, "Describe tea in at most 2 words.")
+    assert [(spec.kind, spec.enforce) for spec in engine.asked[-1].requirements] == [("words", True)]
+    assert engine.asked[-1].messages[-1].content == "Describe tea in at most 2 words."
+    said(chat, "And coffee?")
+    assert engine.asked[-1].requirements == ()
+
+
 def test_new_begins_afresh(store: Store) -> None:
     engine = Recording()
     chat = chat_with(store, engine, system="kept")
@@ -369,6 +410,45 @@ def test_lines_of_a_pipe_are_answered_one_by_one(store: Store, capsys: pytest.Ca
     assert captured.err == "kept: up (很好)\n"
 
 
+def test_orders_that_require(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = Recording("far too many words")
+    lines = ["/require", "/require words=:2", "/require check language=zh", "Praise tea.", "/require off", "Again."]
+    piped(store, "\n".join(lines).encode(), engine)
+    assert [[spec.enforce for spec in request.requirements] for request in engine.asked] == [[True, False], []]
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "nothing is required; /require words=30:50 changes that",
+        "required: Use at most 2 words.",
+        "required: Use at most 2 words.",
+        "required: Answer in Chinese. (only checked)",
+        "(not satisfied: 4 words, at most 2 expected)",
+        said[5],
+        "nothing is required; /require words=30:50 changes that",
+    ]
+    assert said[5].startswith("(not satisfied: ")
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("/require wrods=3", "did you mean 'words'?"),
+        ("/require check", "name=value"),
+        ("/require words=few", "expected a number or a range"),
+    ],
+)
+def test_orders_that_require_nothing_sensible(store: Store, order: str, expected: str) -> None:
+    with pytest.raises(RequirementError, match=re.escape(expected)):
+        piped(store, order.encode())
+
+
+def test_what_was_read_is_shown_before_the_answer(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    voice = Voice("model", Recording("fine"))
+    chat = Chat(store, voice, sampling=Sampling(max_tokens=64), auto_require=True)
+    reader = LineReader(io.BytesIO(b"Describe tea in at most 2 words.\nThanks.\n"))
+    Dialogue(chat, OneVoice(voice), reader, Screen(interactive=False)).run()  # type: ignore[arg-type]
+    assert capsys.readouterr().err == '(required: words (maximum=2), from "at most 2 words", enforced)\n'
+
+
 def test_a_mistake_in_a_pipe_ends_it(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="did you mean 'rate'"):
         piped(store, b"one\n/rat up\ntwo\n")
@@ -411,7 +491,19 @@ def test_help_lists_every_command(store: Store, capsys: pytest.CaptureFixture[st
     piped(store, b"/help\n")
     listed = capsys.readouterr().err
     assert all(f"/{name}" in listed for name in ORDERS)
-    assert set(ORDERS) == {"help", "system", "retry", "rate", "correct", "save", "model", "new", "set", "quit"}
+    assert set(ORDERS) == {
+        "help",
+        "system",
+        "retry",
+        "rate",
+        "correct",
+        "save",
+        "model",
+        "new",
+        "require",
+        "set",
+        "quit",
+    }
 
 
 # -- at a terminal ------------------------------------------------------------------------------------------------
@@ -589,6 +681,21 @@ def test_chat_from_a_pipe(project: Project, capsys: pytest.CaptureFixture[str]) 
     assert main(project.arguments("generate", "Hi", "--max-tokens", "12", "--precision", "fastest", "--json")) == 0
     alone = json.loads(capsys.readouterr().out)["text"]
     assert alone.replace("\0", "␀") == answer, "greedy chat and generate must agree"
+
+
+def test_a_chat_whose_answers_keep_what_is_required(project: Project) -> None:
+    command = [sys.executable, "-m", "heedful", *project.arguments("chat", "--auto-require")]
+    lines = "/require choice=yes|no\nIs tea good?\n/require off\nDescribe tea in at most 4 words.\n"
+    lines += "/require regex=(a|b)\\1\nNow?\n"
+    process = subprocess.run(command, input=lines.encode(), capture_output=True, cwd=project.folder, check=False)
+    assert process.returncode == 2, process.stderr
+    said = process.stderr.decode()
+    assert "(required: words (maximum=4)" in said
+    assert "/require off and then /require check NAME=VALUE to have it only checked" in said
+    assert "not satisfied" not in said
+    first, _, rest = process.stdout.decode().partition("\n")
+    assert first in ("yes", "no")
+    assert satisfied([RequirementSpec("words", {"maximum": 4})], rest)
 
 
 def test_a_chat_that_cannot_begin_says_why(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

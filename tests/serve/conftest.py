@@ -11,8 +11,8 @@ from heedful.feedback.store import Store
 from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
-from heedful.serve.state import ServedModel, State
 from heedful.models.vocabulary import Vocabulary
+from heedful.serve.state import ServedModel, State
 from live_server import LiveServer, live_server
 
 

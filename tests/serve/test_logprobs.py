@@ -18,9 +18,9 @@ from heedful.generate.fake import FakeEngine
 from heedful.generate.remote import RemoteEngine
 from heedful.generate.several import best_of, by_likelihood
 from heedful.models import LoadedModel
+from heedful.models.vocabulary import Vocabulary
 from heedful.records import Generation, Message, Usage
 from heedful.serve.state import ServedModel, State
-from heedful.models.vocabulary import Vocabulary
 from live_server import LiveServer, live_server, stream_events
 
 PROMPT = "你好, name a colour."

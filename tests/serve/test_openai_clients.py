@@ -8,10 +8,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
+from pydantic import BaseModel
 
 from heedful.feedback.store import Store
 from heedful.generate.engine import Request, Sampling, generate
@@ -81,6 +83,34 @@ def test_stream_with_usage(client: openai.OpenAI, tiny_served: ServedModel) -> N
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 8
+
+
+class Colour(BaseModel):
+    name: Literal["red", "green"]
+    share: int
+
+
+def test_response_formats(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "messages": MESSAGES, "temperature": 0, "max_tokens": 200}
+    parsed = client.chat.completions.parse(**asked, response_format=Colour)
+    assert isinstance(parsed.choices[0].message.parsed, Colour)
+    assert parsed.choices[0].finish_reason == "stop"
+    with client.chat.completions.stream(**asked, response_format=Colour) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.parsed == parsed.choices[0].message.parsed
+    chat = client.chat.completions.create(**asked, response_format={"type": "json_object"})
+    assert isinstance(json.loads(chat.choices[0].message.content or ""), dict)
+
+
+def test_requirements_go_along_as_extras(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "messages": MESSAGES, "temperature": 0, "max_tokens": 200}
+    words = {"kind": "words", "exactly": 3}
+    chat = client.chat.completions.create(**asked, extra_body={"requirements": [words]})
+    (outcome,) = chat.choices[0].model_extra["requirements"]  # type: ignore[index]
+    assert outcome == {"kind": "words", "satisfied": True, "reason": outcome["reason"], "treated": "enforced"}
+    with pytest.raises(openai.BadRequestError) as wrong:
+        client.chat.completions.create(**{**asked, "max_tokens": 2}, extra_body={"requirements": [words]})
+    assert wrong.value.param == "requirements"
 
 
 def test_errors_are_the_clients_own_kinds(client: openai.OpenAI) -> None:

@@ -18,10 +18,10 @@ from heedful.feedback.store import Store
 from heedful.generate.fake import FakeEngine
 from heedful.generate.local import LocalEngine
 from heedful.models import load
+from heedful.models.vocabulary import Vocabulary
 from heedful.serve.app import create_app
 from heedful.serve.pages.ui import ui_router
 from heedful.serve.state import ServedModel, State
-from heedful.models.vocabulary import Vocabulary
 from live_server import LiveServer, live_server
 
 

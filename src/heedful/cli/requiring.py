@@ -49,7 +49,7 @@ CheckOnlyOption = Annotated[
     bool, typer.Option("--check-only", help="Say requirements and check them, but do not enforce any.")
 ]
 AutoRequireOption = Annotated[
-    bool, typer.Option("--auto-require", help="Require what the instruction itself states, and list it.")
+    bool, typer.Option("--auto-require", help="Require what each instruction itself states, and list it.")
 ]
 
 

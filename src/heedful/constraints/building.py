@@ -7,7 +7,7 @@ from itertools import combinations
 
 from heedful import text as texts
 from heedful.constraints.composition import Composition, Pieces, first_plan
-from heedful.constraints.edges import NeverPart, Restraint, longest_noise
+from heedful.constraints.edges import NeverPart, PlainPart, Restraint, longest_noise
 from heedful.constraints.fillers import Voice, voices
 from heedful.constraints.kinds import BUILDERS, prohibits
 from heedful.constraints.machine import Form, Part
@@ -16,7 +16,7 @@ from heedful.constraints.tokens import TokenTable
 from heedful.errors import RequirementError
 from heedful.records import RequirementSpec
 from heedful.requirements import Requirement, conflicts, parse
-from heedful.requirements.counts import Tokens
+from heedful.requirements.counts import Counted, Tokens
 from heedful.requirements.language import InLanguage
 
 _ONLY_CHECKED = 'leave it out, or set "enforce": false to have it only checked'
@@ -43,6 +43,7 @@ def compose(
             raise RequirementError(
                 f"the requirement {spec.kind!r} can be checked, but not enforced while the answer is written; {_ONLY_CHECKED}"
             )
+    _refuse_sizes(requirements, table, max_tokens)
     planner = _planner(requirements, table, stops)
     tokens = [one for one in requirements if isinstance(one, Tokens)]
     min_tokens = max((one.low for one in tokens), default=0)
@@ -59,6 +60,19 @@ def compose(
             "raise max_tokens, or ask for less"
         )
     raise RequirementError(_why_none(requirements, table))
+
+
+def _refuse_sizes(requirements: Sequence[Requirement], table: TokenTable, max_tokens: int) -> None:
+    """Raise RequirementError for numbers that no answer of so many tokens reaches, before long plans are made for them."""
+    for requirement in requirements:
+        if isinstance(requirement, Counted) and requirement.kind != "tokens":
+            # Two units never share a character, and words and sentences have one between them.
+            least = -(-requirement.low // table.longest)
+            if least >= max_tokens:
+                raise RequirementError(
+                    f"{requirement.units(requirement.low, 'en')} take more than {least} tokens, and {max_tokens} are allowed; raise "
+                    "max_tokens, or ask for less"
+                )
 
 
 def _why_none(requirements: Sequence[Requirement], table: TokenTable) -> str:
@@ -93,6 +107,7 @@ def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequ
             ) from None
         parts += made_parts
         forms += made_forms
+    parts.append(PlainPart())
     if not forms:
         said = " ".join(str(value) for one in requirements for value in one.spec.parameters.values())
         parts.append(Restraint(longest_noise(said)))

@@ -224,6 +224,8 @@ class Draft:
         self.stretched = True
         voice, stretch, there = self.manner.voice, self.manner.stretch, len(self.words)
         wanted = sum(map(len, self.words)) + number
+        if wanted > MOST_UNITS:
+            return False
         usual = 4 if voice.is_spaced else 1
         num_words = (-(-wanted // usual), max(there, -(-wanted // LONGEST_WORD)), there)[stretch]
         # In scripts without spaces a longer word is more words.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import regex
 
-from heedful import text as texts
 from heedful.constraints.machine import NOTHING, Item, Needs
 from heedful.requirements import Requirement
 from heedful.requirements.keywords import within_word
@@ -156,6 +156,34 @@ _NOISE = regex.compile(r"[^\p{L}\p{N}\s]")
 _HIDDEN = regex.compile(r"[\p{Cc}--\n]|[\p{Cf}--[\u200c\u200d]]|[\p{Cs}\p{Co}\p{Cn}\ufffd\u2028\u2029]", regex.VERSION1)
 
 _Runs = tuple[int, int, int]
+_MOST_BLANKS = 24
+_COMBINING = 8
+"""Characters: more marks on one letter than anybody writes."""
+
+
+class PlainPart:
+    """No invisible characters, and composed ones only: so that the text is counted as it stands, however it is checked."""
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str, text: str) -> str | None:
+        """The state is the last few characters, with which a mark may combine."""
+        if text.isascii() and text.isprintable():
+            return text[-_COMBINING:]
+        text = state + text
+        if _HIDDEN.search(text) or not unicodedata.is_normalized("NFC", text):
+            return None
+        return text[-_COMBINING:]
+
+    def accepts(self, state: str) -> bool:
+        return True
+
+    def is_hopeless(self, state: str) -> bool:
+        return False
+
+    def needs(self, state: str) -> Needs:
+        return NOTHING
 
 
 class Restraint:
@@ -170,10 +198,7 @@ class Restraint:
 
     def step(self, state: _Runs, text: str) -> _Runs | None:
         """(blanks, line breaks, marks) in a row."""
-        if not text.isascii() or not text.isprintable():
-            if _HIDDEN.search(text):
-                return None
-        elif text.isalnum():
+        if text.isalnum():
             return 0, 0, 0
         blanks, breaks, marks = state
         for character in text:
@@ -185,7 +210,7 @@ class Restraint:
                 blanks += 1
             else:
                 blanks, breaks, marks = 0, 0, marks + 1
-            if blanks > 24 or breaks > 2 or marks > self._most:
+            if blanks > _MOST_BLANKS or breaks > 2 or marks > self._most:
                 return None
         return blanks, breaks, marks
 
@@ -203,8 +228,3 @@ def longest_noise(text: str) -> int:
     """The most marks in a row, blanks not counted, that `text` holds."""
     runs = regex.findall(r"(?:[^\p{L}\p{N}\s]\s*)+", text)
     return max((len(_NOISE.findall(run)) for run in runs), default=0)
-
-
-def is_spaced(text: str) -> bool:
-    """Whether words of the script that `text` begins with have spaces between them."""
-    return not texts.is_unspaced(text)

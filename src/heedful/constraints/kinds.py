@@ -71,7 +71,7 @@ def _forbidden(requirement: Requirement) -> Made:
 
 
 def _phrase(text: str, match: Match, low: int, high: int | None) -> Phrase:
-    return Phrase(text, prepare(text, match), match == "word", low, high)
+    return Phrase(texts.normalize(text), prepare(text, match), match == "word", low, high)
 
 
 def _starts(requirement: Requirement) -> Made:
@@ -203,6 +203,9 @@ def prohibits(requirement: Requirement, word: str) -> bool:
         return requirement.maximum is not None and any(
             next(requirement.places(prepare(word, requirement.match), phrase), None) for phrase in requirement.phrases
         )
+    if isinstance(requirement, Case):
+        # Beside a letter of the right case: a full stop has none.
+        word += "A" if requirement.case == "upper" else "a"
     return isinstance(requirement, Forbidden | Case | NoCommas | Script | InLanguage) and not (
         requirement.check(word).satisfied
     )

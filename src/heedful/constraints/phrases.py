@@ -48,7 +48,7 @@ class PhrasesPart:
         """`folds`: case does not count."""
         self.phrases, self._any_of = tuple(phrases), any_of
         self._fold: Callable[[str], str] = _folded if folds else _plain
-        self._kept = max(len(phrase.needle) for phrase in phrases) + 4
+        self._kept = max(len(phrase.needle) for phrase in phrases) + 12
 
     def start(self) -> _Found:
         zeros = (0,) * len(self.phrases)

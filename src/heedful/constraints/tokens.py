@@ -19,7 +19,8 @@ class TokenTable:
         for token, value in enumerate(self.data):
             if value and token not in self.end_ids:
                 self._by_bytes.setdefault(value, token)
-        self._longest = max(map(len, self._by_bytes), default=1)
+        self.longest = max(map(len, self._by_bytes), default=1)
+        """Bytes."""
         self._spelled: dict[bytes, tuple[int, ...] | None] = {}
 
     def spell(self, text: bytes) -> tuple[int, ...] | None:
@@ -36,7 +37,7 @@ class TokenTable:
         fewest: list[tuple[int, int, int]] = [(unreachable, -1, -1)] * len(text) + [(0, -1, -1)]
         for start in range(len(text) - 1, -1, -1):
             best = (unreachable, -1, -1)
-            for end in range(min(len(text), start + self._longest), start, -1):
+            for end in range(min(len(text), start + self.longest), start, -1):
                 # Longer tokens first, so that among equals the usual spelling wins.
                 if fewest[end][0] + 1 < best[0] and (token := self._by_bytes.get(text[start:end])) is not None:
                     best = (fewest[end][0] + 1, token, end)

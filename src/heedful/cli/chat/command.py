@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from heedful.cli.requiring import AutoRequireOption
 from heedful.cli.session import HERE, PrecisionOption, ProjectOption, Session, SetOption, opened
 
 _MAX_TOKENS = 512
@@ -28,6 +29,7 @@ def chat(
     ] = "",
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 is greedy.")] = 0.0,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = _MAX_TOKENS,
+    auto_require: AutoRequireOption = False,
     precision: PrecisionOption = "fastest",
     project: ProjectOption = HERE,
     overrides: SetOption = [],  # noqa: B006  (typer copies it)
@@ -53,9 +55,8 @@ def chat(
         screen = Screen(interactive=reader.interactive)
         help = " /help lists commands; Ctrl-D leaves." if reader.interactive else ""
         screen.remark(f"{voices.describe(voice.id)} answers, with {described(voice.engine)}.{help}")
-        talk = Chat(
-            store, voice, system=sound(system), sampling=Sampling(temperature=temperature, max_tokens=max_tokens)
-        )
+        sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+        talk = Chat(store, voice, system=sound(system), sampling=sampling, auto_require=auto_require)
         Dialogue(talk, voices, reader, screen).run()
     except BrokenPipeError:
         # Whoever read the answers has gone; what was said is kept, and Python must not write the rest when it ends.

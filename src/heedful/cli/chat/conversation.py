@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from heedful.cli.chat.answering import Answering
-from heedful.errors import InputError
+from heedful.errors import InputError, RequirementError
 from heedful.feedback.store import Conversation, Store, StoredMessage
 from heedful.generate.engine import Engine, Request, Sampling
+from heedful.pipeline.answering import prompt_of
+from heedful.pipeline.requiring import Wanted, wanted
 from heedful.project.settings import nearest
-from heedful.records import Feedback, Message
+from heedful.records import Feedback, Message, RequirementSpec
+from heedful.requirements import conflicts
 
 RETRY_TEMPERATURE = 0.7
 """A greedy answer never changes; another version needs some chance."""
@@ -43,15 +46,22 @@ class _Asked:
     voice: Voice
     sampling: Sampling
     system: str
+    wanted: Wanted
 
 
 class Chat:
     """One person's side of the feedback store, with the conversation that is under way."""
 
-    def __init__(self, store: Store, voice: Voice, *, system: str = "", sampling: Sampling) -> None:
+    def __init__(
+        self, store: Store, voice: Voice, *, system: str = "", sampling: Sampling, auto_require: bool = False
+    ) -> None:
+        """`auto_require`: what a message itself states is required of its answer."""
         self._store = store
         self.voice = voice
         self.sampling = sampling
+        self.auto_require = auto_require
+        self.requirements: tuple[RequirementSpec, ...] = ()
+        """Of every answer from now on."""
         self._system = system
         self._conversation: Conversation | None = None
         self._asked: _Asked | None = None
@@ -69,10 +79,16 @@ class Chat:
             raise InputError("there is no answer yet; ask something first")
         return self._answer
 
+    @property
+    def wanted(self) -> Wanted:
+        """What the answer under way, or the last one, must keep."""
+        return self._asked.wanted if self._asked is not None else Wanted()
+
     def ask(self, text: str) -> Answering:
         """Say `text`; raises an error, and stores nothing, when the model cannot answer it."""
         message = Message("user", text)
-        answering = self._start([*self._said(self._answer), message], self.sampling)
+        wanted = self._wanted(text)
+        answering = self._start([*self._said(self._answer), message], self.sampling, wanted)
         try:
             conversation = self._conversation or self._begin(message.content)
             parent = self._answer.id if self._answer else None
@@ -81,7 +97,7 @@ class Chat:
             answering.discard()
             raise
         self._conversation = conversation
-        self._asked = _Asked(question, self.voice, self.sampling, self._system)
+        self._asked = _Asked(question, self.voice, self.sampling, self._system, wanted)
         return answering
 
     def retry(self) -> Answering:
@@ -99,8 +115,9 @@ class Chat:
             seed=self.sampling.seed + max(len(versions), 1),
             temperature=self.sampling.temperature or RETRY_TEMPERATURE,
         )
-        answering = self._start(self._said(question), sampling)
-        self._asked = _Asked(question, self.voice, sampling, self._system)
+        wanted = self._wanted(question.content)
+        answering = self._start(self._said(question), sampling, wanted)
+        self._asked = _Asked(question, self.voice, sampling, self._system, wanted)
         return answering
 
     def keep(self, answering: Answering) -> StoredMessage | None:
@@ -119,7 +136,7 @@ class Chat:
             parent=asked.question.id,
             model=asked.voice.id,
             finish_reason=generation.finish_reason,
-            sampling=_described(asked.sampling),
+            sampling=_described(asked),
             system=asked.system,
         )
         return self._answer
@@ -156,6 +173,15 @@ class Chat:
         if self._conversation is not None:
             self._conversation = self._store.change_conversation(self._conversation.id, system=self._system)
 
+    def require(self, spec: RequirementSpec) -> None:
+        """Require `spec` of every answer from now on; raises RequirementError, and changes nothing, when it cannot be kept."""
+        both = (*self.requirements, spec)
+        if found := conflicts(both):
+            raise RequirementError(
+                f"no answer can satisfy these requirements together: {'; '.join(found)}; /require off drops those of before"
+            )
+        self.requirements = both
+
     def set(self, name: str, value: str) -> None:
         """Change how answers are chosen: `temperature` or `max_tokens`."""
         if name not in SETTABLE:
@@ -181,8 +207,16 @@ class Chat:
         path = self._store.path(last.id) if last is not None else []
         return system + [Message(message.role, message.content) for message in path]
 
-    def _start(self, messages: Iterable[Message], sampling: Sampling) -> Answering:
-        return Answering(self.voice.engine.submit(Request("chat", tuple(messages), sampling=sampling)))
+    def _wanted(self, text: str) -> Wanted:
+        return wanted(text, self.requirements, auto_require=self.auto_require)
+
+    def _start(self, messages: Iterable[Message], sampling: Sampling, wanted: Wanted) -> Answering:
+        """What is required is said behind the last message; what is stored are a person's own words."""
+        *before, last = messages
+        if wanted.said:
+            last = replace(last, content=prompt_of(last.content, "", wanted.said, seed=sampling.seed))
+        request = Request("chat", (*before, last), sampling=sampling, requirements=wanted.all)
+        return Answering(self.voice.engine.submit(request))
 
     def _feedback(self) -> Feedback | None:
         return self._store.feedback_of(self.answer.conversation).get(self.answer.id)
@@ -208,8 +242,11 @@ SETTABLE: dict[str, Any] = {"temperature": _temperature, "max_tokens": _max_toke
 """What /set can change, and how each value is read."""
 
 
-def _described(sampling: Sampling) -> dict[str, Any]:
-    return {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "seed": sampling.seed}
+def _described(asked: _Asked) -> dict[str, Any]:
+    sampling = asked.sampling
+    required = [spec.as_dict() for spec in asked.wanted.all]
+    told = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "seed": sampling.seed}
+    return {**told, **({"requirements": required} if required else {})}
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -9,7 +9,8 @@ from heedful.cli.chat.conversation import Chat
 from heedful.cli.chat.orders import Desk, Leave, carry_out, parse_order
 from heedful.cli.chat.reading import Reader
 from heedful.cli.chat.screen import Screen
-from heedful.errors import HeedfulError
+from heedful.errors import HeedfulError, UserError
+from heedful.pipeline.answering import checked
 from heedful.records import Generation
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ class Dialogue:
             except Leave:
                 return
             except (HeedfulError, KeyboardInterrupt) as error:
+                if isinstance(error, UserError):
+                    error = _in_orders(error)
                 if not self._reader.interactive:
-                    raise
+                    raise error from None
                 self._screen.remark(str(error) or "stopped; nothing was changed")
 
     def _take(self, text: str) -> None:
@@ -61,6 +64,8 @@ class Dialogue:
 
     def _show(self, answering: Answering) -> None:
         """Show an answer as it comes; what was shown is kept, however it ends."""
+        for read in self._chat.wanted.read:
+            self._screen.remark(f"(required: {read.described()})")
         was_stopped = False
 
         def stop() -> None:
@@ -77,8 +82,22 @@ class Dialogue:
         if was_stopped and not self._reader.interactive:
             raise KeyboardInterrupt
         remark = _how_it_ended(answering.generation, self._chat.sampling.max_tokens, kept=kept is not None)
-        if remark:
-            self._screen.remark(f"({remark})")
+        for line in [*([remark] if remark else []), *self._broken(answering.generation)]:
+            self._screen.remark(f"({line})")
+
+    def _broken(self, generation: Generation) -> list[str]:
+        """What the answer does not keep of what was required."""
+        if generation.finish_reason == "cancelled":
+            return []
+        answer = checked(generation, self._chat.wanted.all)
+        return [line for line in answer.complaints if line.startswith("not satisfied")]
+
+
+def _in_orders(error: UserError) -> UserError:
+    """The same error, for somebody who made no request, with remedies that can be typed."""
+    text = str(error).removeprefix("request 'chat': ")
+    text = text.replace('set "enforce": false', "/require off and then /require check NAME=VALUE")
+    return type(error)(text.replace("raise max_tokens", "raise it with /set max_tokens"))
 
 
 def _how_it_ended(generation: Generation, max_tokens: int, *, kept: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from heedful.cli.chat.screen import Screen
 from heedful.errors import InputError
 from heedful.pipeline.engines import described
 from heedful.project.settings import nearest
+from heedful.requirements import parse, parse_text
 
 if TYPE_CHECKING:
     from heedful.cli.chat.voices import Voices
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 # A word of letters alone: `/etc/hosts` and `/* a comment` are things to say.
 _ORDER = re.compile(r"/([A-Za-z]+)(?:\s+(.*))?\s*", re.DOTALL)
 _RATINGS = {"up": 1, "down": -1}
-_NO_SYSTEM = "off"
+_NO_SYSTEM = _NOTHING = "off"
+_CHECK = "check"
 
 
 class Leave(Exception):  # noqa: N818  (no error: the wish to end)
@@ -125,6 +127,21 @@ def _set(desk: Desk, rest: str) -> None:
     desk.screen.remark(", ".join(f"{key} = {getattr(desk.chat.sampling, key)}" for key in SETTABLE))
 
 
+def _require(desk: Desk, rest: str) -> None:
+    chat = desk.chat
+    if rest == _NOTHING:
+        chat.requirements = ()
+    elif rest:
+        word, _, text = rest.partition(" ")
+        only_checked = word == _CHECK and bool(text)
+        spec = parse_text(text if only_checked else rest)
+        chat.require(replace(spec, enforce=not only_checked))
+    if not chat.requirements:
+        desk.screen.remark("nothing is required; /require words=30:50 changes that")
+    for spec in chat.requirements:
+        desk.screen.remark(f"required: {parse(spec).say('en')}{'' if spec.enforce else ' (only checked)'}")
+
+
 def _quit(desk: Desk, rest: str) -> None:
     raise Leave
 
@@ -138,6 +155,11 @@ ORDERS: dict[str, Order] = {
     "save": Order("/save FILE", "write the conversation to a new file, one jsonl row that import reads", _save),
     "model": Order("/model [NAME]", f"who answers: {TUNED}, {BASE}, or any model's name", _model),
     "new": Order("/new", "begin another conversation", _new),
+    "require": Order(
+        "/require [NAME=VALUE|off]",
+        "what answers must keep, such as words=30:50; as check NAME=VALUE it is not enforced",
+        _require,
+    ),
     "set": Order("/set [NAME VALUE]", "temperature or max_tokens", _set),
     "quit": Order("/quit", "leave", _quit),
 }

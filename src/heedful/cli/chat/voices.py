@@ -7,7 +7,7 @@ from pathlib import Path
 from heedful.cli.chat.conversation import BASE, TUNED, Voice
 from heedful.errors import ModelError
 from heedful.models.names import PACKAGES, is_hub_name
-from heedful.pipeline.engines import Arithmetic, new_engine
+from heedful.pipeline.engines import Arithmetic, keeping, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
@@ -30,7 +30,10 @@ class Voices:
         """The model `name`, ready to answer; raises ProjectError or ModelError with what to do."""
         id, model = self._meant(name)
         if id not in self._loaded:
-            self._loaded[id] = model, Voice(id, new_engine(model, self._watcher, precision=self._precision))
+            self._loaded[id] = (
+                model,
+                Voice(id, keeping(new_engine(model, self._watcher, precision=self._precision), model)),
+            )
         loaded, voice = self._loaded[id]
         if loaded != model:
             raise ModelError(f"{name}: its answers would be kept as {id!r}, like those of {loaded}; rename one of them")

@@ -40,9 +40,9 @@ class ArrayShape(Shape):
         self._items = tuple(items)
         self.least = least
         self.most = most
-        self._wanted = tuple(wanted)
+        self.wanted = tuple(wanted)
         """Schemas that some item has to satisfy; how many is a check."""
-        self._is_unique = is_unique
+        self.is_unique = is_unique
         self._num_first = max((len(each.first) for each in items), default=0)
         self._nodes: dict[int, Node] = {}
 
@@ -78,9 +78,9 @@ class ArrayShape(Shape):
         plain = [self.node(count + index).shortest for index in range(needed)]
         if None in plain:
             return
-        if self._is_unique and (different := self._different(count, needed, known)) is not None:
+        if self.is_unique and (different := self._different(count, needed, known)) is not None:
             yield _joined(count, different)
-        if self._wanted:
+        if self.wanted:
             yield from self._with_wanted(count, plain)
         yield _joined(count, plain)
         for index in range(min(needed, 4)):
@@ -104,11 +104,11 @@ class ArrayShape(Shape):
         index = max(count + len(plain) - 1, count)
         for instead in (True, False):
             place = index if instead and plain else count + len(plain)
-            if self.most is not None and place + len(self._wanted) > self.most:
+            if self.most is not None and place + len(self.wanted) > self.most:
                 continue
             texts = [
                 self._grammar.node(self._parts(min(place + offset, self._num_first)) | {part}).shortest
-                for offset, part in enumerate(self._wanted)
+                for offset, part in enumerate(self.wanted)
             ]
             if None not in texts:
                 yield _joined(count, [*plain[: place - count], *texts])
@@ -125,7 +125,7 @@ class ArrayShape(Shape):
 
     def known(self, text: str) -> list[str]:
         """The items of an unfinished list, each as something to compare."""
-        if not self._is_unique:
+        if not self.is_unique:
             return []
         written = text.rstrip(" \n,")
         return [_key(json.dumps(item)) for item in json.loads(written + "]")]

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from heedful.constraints.json.endings import Budget, first_ending
+from heedful.constraints.json.fields import fields_from
+from heedful.constraints.json.fitting import Missing, fitting
 from heedful.constraints.json.literals import LiteralCursor
 from heedful.constraints.json.loops import refuse_loops
 from heedful.constraints.json.numbers import NumberCursor
@@ -38,6 +40,8 @@ _MAX_CURSORS = 128
 """Readings that are followed at once; more are left out."""
 _MAX_SECONDS = 1.5
 """Processor time for finding a first valid document; only hostile schemas need more than a tenth of it."""
+_MAX_FITTED = 2
+"""Readings that are filled with what others miss."""
 _FENCED = re.compile(r"```(?:json)?\n(.*)\n```\n?", re.DOTALL)
 
 
@@ -121,6 +125,12 @@ class JsonMachine:
         yield Completion(rest)
         for cursor in state.cursors[:4]:
             yield from slots(cursor, state.text, lambda rest: self._ends(state, rest))
+
+    def fitting(self, state: AnyState, missing: Missing, words: Sequence[str]) -> Iterator[Completion]:
+        """Ways that also bring what others miss. `missing` tells what that is behind a text; `words` are to fill with."""
+        assert isinstance(state, JsonState)
+        for cursor in state.cursors[:_MAX_FITTED]:
+            yield from fitting(fields_from(cursor, state.text), missing, words, lambda rest: self._ends(state, rest))
 
     def _ends(self, state: JsonState, rest: str) -> bool:
         after = self.step(state, rest)

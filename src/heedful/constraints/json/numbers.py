@@ -25,6 +25,8 @@ _BEGUN = re.compile(
 _MORE = ("0", *map(str, range(1, 100)), ".5", ".25", "-1", "-2", "00", "000", "1.5")
 """Rests to try for another value than the nearest."""
 _MAX_KEPT = 4096
+_LONGER = ("{}0", "{}00", "{}000", "{}0000", "{}.5", "{}.0", "{}.25", "{}.50", "{}.125", "{}.500", "{}.1250", "{}.5000")
+"""Other spellings of a number, or of one near it, that have more digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,16 @@ class NumberShape(Shape):
             if rest not in seen and _COMPLETE.fullmatch(whole) and self._is_spelled(whole) and self._fits(whole):
                 seen.add(rest)
                 yield rest
+
+    def spellings(self) -> Iterator[str]:
+        """A few numbers, the shortest found first, all of different lengths."""
+        assert self.found is not None
+        first = list(dict.fromkeys((self.found, *islice(self.rests(""), 20))))
+        lengths = set()
+        for text in (*first, *(longer.format(text) for text in first[:4] for longer in _LONGER)):
+            if len(text) not in lengths and _COMPLETE.fullmatch(text) and self._is_spelled(text) and self._fits(text):
+                lengths.add(len(text))
+                yield text
 
     def _is_spelled(self, text: str) -> bool:
         begun = _BEGUN.fullmatch(text)

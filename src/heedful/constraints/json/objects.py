@@ -45,7 +45,7 @@ class ObjectShape(Shape):
 
     def tails(self, keys: frozenset[str]) -> Iterator[str]:
         """Texts that end an object which has `keys`."""
-        needed = self._needed(keys)
+        needed = self.needed(keys)
         if needed is None:
             return
         nodes = [self.keys.node(key) for key in needed]
@@ -71,16 +71,16 @@ class ObjectShape(Shape):
 
     def tail_with(self, keys: frozenset[str], key: str, value: str) -> str | None:
         """A text that ends an object which has `keys`, with this member and what else is needed."""
-        needed = self._needed(keys)
+        needed = self.needed(keys)
         if needed is not None and key not in needed:
-            more = self._needed(keys | {key})
+            more = self.needed(keys | {key})
             needed = None if more is None else [key, *more]
         if needed is None:
             return None
         values = [value if name == key else self.keys.node(name).shortest for name in needed]
         return None if None in values else _joined(keys, needed, values)
 
-    def _needed(self, keys: frozenset[str]) -> list[str] | None:
+    def needed(self, keys: frozenset[str]) -> list[str] | None:
         """Keys that make the object complete; None where that cannot be."""
         needed = self.keys.missing(keys)
         if max(self.least, len(needed)) > _MAX_MEMBERS:

@@ -55,6 +55,10 @@ class Node:
             if character in shape.opening and self._grammar.find_in(shape) is not None:
                 yield shape
 
+    def has(self, shape: Shape) -> bool:
+        """Whether a value of this shape was found; it is `shape.found` then."""
+        return self._grammar.find_in(shape) is not None
+
     def variants(self) -> Iterator[str]:
         """Different valid texts, `shortest` first, no more than a few hundred."""
         if self.shortest is None:

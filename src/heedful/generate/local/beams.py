@@ -22,7 +22,7 @@ from heedful.render import Renderer
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """One way to begin the answer."""
 
     ids: tuple[int, ...]
@@ -47,8 +47,8 @@ class BeamSearch:
         self._num_candidates = max(2, 1 + len(self._end_ids)) * self.num_branches
         self._room = first.num_left
         writer = TextWriter(renderer.decode, sampling.stop) if sampling.stop else None
-        self._ways = [_Way((), 0.0, first.chooser, writer, ())]
-        self._finished: list[tuple[float, _Way]] = []
+        self._ways = [Way((), 0.0, first.chooser, writer, ())]
+        self._finished: list[tuple[float, Way]] = []
 
     @property
     def num_left(self) -> int:
@@ -68,31 +68,28 @@ class BeamSearch:
     def advance(self, logits: torch.Tensor) -> list[tuple[int, int]]:
         """Take the logits after each branch, (branches, vocabulary); returns the new branches, each as the place of the one
         that it continues, and its token. None are left when the search has ended; the rows hold the answers then."""
-        candidates = self._candidates(logits)
-        length = len(self._ways[0].ids) + 1
-        norm = length**self._length_penalty
-        going: list[tuple[int, _Way]] = []
-        for number, (parent, way) in enumerate(candidates):
-            if not self._has_ended(way):
-                going.append((parent, way))
-            elif number < self.num_branches:
-                self._finished.append((way.total / norm, way))
+        ended, going = self._chosen(logits)
+        norm = (len(self._ways[0].ids) + 1) ** self._length_penalty
+        self._finished += [(way.total / norm, way) for way in ended]
         self._finished = sorted(self._finished, key=lambda pair: -pair[0])[: self.num_branches]
-        going = going[: self.num_branches]
-        if going and not self._is_decided(going[0][1].total / norm):
+        if going and not self._is_decided(max(way.total for _, way in going) / norm):
             self._ways = [way for _, way in going]
             return [(parent, way.ids[-1]) for parent, way in going]
         self._tell([way for _, way in self._finished] + [way for _, way in going])
         return []
 
-    def _candidates(self, logits: torch.Tensor) -> list[tuple[int, _Way]]:
+    def _chosen(self, logits: torch.Tensor) -> tuple[list[Way], list[tuple[int, Way]]]:
+        """The branches that end here, and those that go on, each with the place of the one that it continues."""
+        candidates = self._candidates(logits)
+        ended = [way for _, way in candidates[: self.num_branches] if self._has_ended(way)]
+        going = [(parent, way) for parent, way in candidates if not self._has_ended(way)]
+        return ended, going[: self.num_branches]
+
+    def _candidates(self, logits: torch.Tensor) -> list[tuple[int, Way]]:
         """The best continuations of all branches, best first, each with the place of the branch that it continues."""
-        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        totals = self._totals(logits)
         for place, way in enumerate(self._ways):
-            if way.chooser.adjusts:
-                logprobs[place] = way.chooser.adjusted(logprobs[place])
-            logprobs[place] = way.chooser.only_permitted(logprobs[place], self._num_candidates)
-        totals = logprobs + torch.tensor([way.total for way in self._ways])[:, None]
+            totals[place] = way.chooser.only_permitted(totals[place], self._num_candidates)
         vocabulary = totals.shape[1]
         values, places = totals.flatten().topk(min(self._num_candidates, totals.numel()))
         return [
@@ -101,24 +98,38 @@ class BeamSearch:
             if value > -torch.inf
         ]
 
-    def _grown(self, parent: int, token: int, total: float, logits: torch.Tensor) -> _Way:
+    def _totals(self, logits: torch.Tensor) -> torch.Tensor:
+        """What each branch would add up to with each token, (branches, vocabulary)."""
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        for place, way in enumerate(self._ways):
+            if way.chooser.adjusts:
+                logprobs[place] = way.chooser.adjusted(logprobs[place])
+        return logprobs + torch.tensor([way.total for way in self._ways])[:, None]
+
+    def _grown(
+        self, parent: int, token: int, total: float, logits: torch.Tensor, refused: Sequence[int] = ()
+    ) -> Way:
+        """`refused`: likelier tokens that might not come."""
         way = self._ways[parent]
         chooser, writer = way.chooser.twin(), way.writer.twin() if way.writer else None
         chooser.accept(token)
+        if chooser.distortion is not None:
+            chooser.distortion.add(logits[parent], token, refused)
         if writer is not None and token not in self._end_ids:
             writer.push(token)
         report = reported(self.request, token, logits[parent])
-        return _Way((*way.ids, token), total, chooser, writer, (*way.reports, report) if report else ())
+        return Way((*way.ids, token), total, chooser, writer, (*way.reports, report) if report else ())
 
-    def _has_ended(self, way: _Way) -> bool:
+    def _has_ended(self, way: Way) -> bool:
         is_stopped = way.writer is not None and way.writer.stopped
         return is_stopped or way.ids[-1] in self._end_ids or len(way.ids) >= self._room
 
     def _is_decided(self, best: float) -> bool:
         return len(self._finished) == self.num_branches and best <= self._finished[-1][0]
 
-    def _tell(self, ways: Sequence[_Way]) -> None:
+    def _tell(self, ways: Sequence[Way]) -> None:
         for row, way in zip(self.rows, ways, strict=False):
+            row.chooser = way.chooser
             for place, token in enumerate(way.ids):
                 row.write(token, way.reports[place] if way.reports else None)
             # An answer that was cut short by the end of the search, where too few have ended.

@@ -32,6 +32,8 @@ class LazyConstraint(Protocol):
     def permits(self, state: Any, token: int) -> bool: ...
     def sure(self, state: Any) -> Sequence[int]: ...  # some that may come; at least one
     def advance(self, state: Any, token: int) -> Any: ...
+    def num_missing(self, state: Any) -> int: ...  # things that the answer still lacks
+    def advancing(self, state: Any) -> Sequence[int]: ...  # tokens that bring one of them nearer, if they may come
 
 
 Constraint = MaskConstraint | LazyConstraint
@@ -94,6 +96,27 @@ class Chooser:
             token, refused = self._permitted(logits, token)
         self.distortion.add(free, token, refused)
         return token
+
+    @property
+    def num_missing(self) -> int:
+        """How many things the answer still lacks, as far as its constraint can tell."""
+        return self._lazy.num_missing(self._state) if self._lazy else 0
+
+    def advancing(self) -> Sequence[int]:
+        """Tokens that bring nearer what is missing; nothing is said of whether they may come."""
+        return self._lazy.advancing(self._state) if self._lazy else ()
+
+    def sure(self) -> Sequence[int]:
+        """A few tokens that may come next for sure; none without a constraint that tells them."""
+        return self._lazy.sure(self._state) if self._lazy else ()
+
+    def missing_after(self, token: int) -> int | None:
+        """`num_missing` when `token` comes next; None when it may not."""
+        if self._lazy is None:
+            return 0
+        if not self._lazy.permits(self._state, token):
+            return None
+        return self._lazy.num_missing(self._lazy.advance(self._state, token))
 
     def only_permitted(self, logits: torch.Tensor, number: int) -> torch.Tensor:
         """A copy of `logits` in which all but the `number` likeliest tokens that may come are ruled out."""

@@ -56,7 +56,6 @@ _HONOURED = frozenset(
 )
 # Scores are computed within windows of this many items.
 _SCORE_WINDOW = 512
-LOW = 1
 
 
 class LocalEngine(ClosesItself):
@@ -182,8 +181,8 @@ class LocalEngine(ClosesItself):
             Row(request, index, prompt_ids, self._max_length, self._renderer, constraint)
             for index in range(request.sampling.n)
         ]
-        search = BankedSearch if hasattr(constraint, "num_missing") else BeamSearch
-        answers: list[Answer] = [search(rows, self._renderer)] if request.sampling.num_beams > LOW else list(rows)
+        search = BankedSearch if rows[0].chooser.num_missing else BeamSearch
+        answers: list[Answer] = [search(rows, self._renderer)] if request.sampling.num_beams > 1 else list(rows)
         for answer in answers:
             if problem := self._runner.why_never(answer):
                 raise InputError(f"request {request.id!r}: {problem}")
