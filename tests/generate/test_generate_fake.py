@@ -9,7 +9,7 @@ import pytest
 from heedful.errors import EngineError, InputError
 from heedful.generate.engine import Request, Sampling, ScoreRequest, generate
 from heedful.generate.fake import FakeEngine
-from heedful.records import Message
+from heedful.records import Message, RequirementSpec
 
 HELLO = Request("r", (Message("user", "hello"),))
 
@@ -61,3 +61,10 @@ def test_a_closed_engine_answers_nothing() -> None:
         engine.submit(HELLO)
     with pytest.raises(EngineError, match="closed"):
         engine.submit(HELLO)
+
+
+def test_requirements_are_taken_and_change_nothing() -> None:
+    """Its answers are given; that it reports nothing says that it enforced nothing."""
+    request = Request("r", (Message("user", "a"),), requirements=(RequirementSpec("words", {"maximum": 1}),))
+    (answer,) = FakeEngine("two words").submit(request).result()
+    assert (answer.text, answer.constraint_report) == ("two words", None)

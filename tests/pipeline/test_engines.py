@@ -15,9 +15,18 @@ from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate.engine import Request, generate
 from heedful.generate.fake import FakeEngine
 from heedful.pipeline import engines
-from heedful.pipeline.engines import ENGINES, chosen, described, identity, is_independent, new_engine, open_engine
+from heedful.pipeline.engines import (
+    ENGINES,
+    chosen,
+    described,
+    identity,
+    is_independent,
+    keeping,
+    new_engine,
+    open_engine,
+)
 from heedful.project import Silent
-from heedful.records import Message
+from heedful.records import Message, RequirementSpec
 
 
 @pytest.fixture
@@ -46,6 +55,17 @@ def endpoint() -> Iterator[tuple[str, list[dict[str, str]]]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_only_endpoints_are_asked_again_for_what_is_required(tmp_path: Path) -> None:
+    fake = FakeEngine("far too many words")
+    assert keeping(fake, "smollm2") is fake
+    kept = keeping(fake, "https://host/v1#m")
+    assert described(kept) == "the endpoint"
+    request = Request("r", (Message("user", "a"),), requirements=(RequirementSpec("words", {"maximum": 2}),))
+    (answer,) = kept.submit(request).result()
+    # The fake says the same for ever, so twice is enough to know.
+    assert (answer.constraint_report, fake.num_answered) == ({"treated": ["checked"], "attempts": 2}, 2)
 
 
 def test_an_endpoint_answers_and_is_asked_once(

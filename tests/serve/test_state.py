@@ -164,7 +164,9 @@ def test_a_stop_lets_short_answers_end_and_cancels_long_ones(
 
     async def work() -> None:
         state = State([tiny_served], store, title="t")
-        short, long = (asyncio.create_task(read(state, long_request(max_tokens=n))) for n in (5, 5000))
+        # One long answer alone takes half a second here; sixteen take longer than the grace.
+        asked = (long_request(max_tokens=5), long_request(n=16))
+        short, long = (asyncio.create_task(read(state, request)) for request in asked)
         await asyncio.to_thread(until, lambda: state.num_in_flight >= 1)
         await state.stop()
         assert (await short).finish_reason == "length"
@@ -205,11 +207,11 @@ def test_clients_of_a_stopping_server_are_told(
     with live_server(state) as live:
 
         async def ask(stream: bool) -> None:
-            answers[stream] = await asyncio.to_thread(live.ask, stream=stream, max_tokens=5000)
+            answers[stream] = await asyncio.to_thread(live.ask, stream=stream, max_tokens=5000, n=8)
 
         async def work() -> None:
             asked = [asyncio.create_task(ask(stream)) for stream in (False, True)]
-            await asyncio.to_thread(live.until_in_flight, 2)
+            await asyncio.to_thread(live.until_in_flight, 16)
             await asyncio.sleep(0.2)
             live.stop()
             await asyncio.gather(*asked)

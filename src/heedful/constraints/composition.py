@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heedful.constraints.fillers import between
 from heedful.constraints.machine import State
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
@@ -112,8 +113,12 @@ class Composition:
         return new
 
     def sure(self, state: Written) -> list[int]:
-        """A few tokens that may come next, at least one: what ends the answer, if it may end, and the plan's next token."""
+        """A few tokens that may come next, at least one: what ends the answer, if it may end, a full stop before that, and the
+        plan's next token."""
         ends = [token for token in self._table.end_ids if self.permits(state, token)]
+        if ends and state.before[-1:].isalnum():
+            stop = self._table.spell(self._planner.ender.encode()) or ()
+            ends += [token for token in stop[:1] if self.permits(state, token)]
         if not state.plan:
             return ends
         spelled = self._table.spell(state.plan[0])
@@ -177,7 +182,12 @@ class Composition:
         """The plan of before, where it still serves; without one of its pieces, where one is too many."""
         if before[-1:].isspace() and old[0].startswith(b" "):
             old = (old[0][1:], *old[1:]) if len(old[0]) > 1 else old[1:]
-        for plan in (old, old[:-1]) if len(old) > 1 else (old,):
+        plans = [old, old[:-1]] if len(old) > 1 else [old]
+        # Where another word came than the one that was planned, the rest of the plan is not glued to it.
+        if old and (gap := between(before, old[0].decode(errors="replace"))):
+            spaced = (gap.encode() + old[0], *old[1:])
+            plans = [spaced, spaced[:-1], *plans] if len(spaced) > 1 else [spaced, *plans]
+        for plan in plans:
             try:
                 text = b"".join(plan).decode()
             except UnicodeDecodeError:

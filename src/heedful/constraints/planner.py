@@ -36,6 +36,11 @@ class Planner:
     def __init__(self, parts: Sequence[Part], forms: Sequence[Form], voices: Sequence[Voice]) -> None:
         self._parts, self._forms, self._voices = list(parts), list(forms), list(voices)
 
+    @property
+    def ender(self) -> str:
+        """What ends a sentence of the words to fill with; empty when nothing may."""
+        return self._voices[0].ender if self._voices else ""
+
     def step(self, states: Sequence[State], text: str) -> tuple[State, ...] | None:
         """The states of all parts, then of all forms, after `text`; None when one of them refuses."""
         after: list[State] = []

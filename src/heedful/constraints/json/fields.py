@@ -1,7 +1,7 @@
 """What is still to be written, as places of which each may hold one thing or another: a sketch says which, and becomes a text.
 
-The places are made from the cursor, outwards, and know nothing of each other: more members, more items, another of the listed values,
-another number, words in a string. A sketch without choices is about the shortest ending.
+They know nothing of each other: more members, more items, another of the listed values, another number, words in a string. An empty
+sketch is about the shortest ending.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 from heedful import text as texts
 from heedful.constraints.fillers import between
-from heedful.constraints.json.arrays import ArrayCursor, ArrayShape
-from heedful.constraints.json.literals import LiteralCursor, LiteralShape, spell
-from heedful.constraints.json.numbers import NumberCursor, NumberShape
-from heedful.constraints.json.objects import ObjectCursor, ObjectShape
-from heedful.constraints.json.root import RootCursor
-from heedful.constraints.json.shape import Cursor, Shape
-from heedful.constraints.json.strings import StringCursor, StringShape
-from heedful.constraints.json.value import Node, ValueCursor
+from heedful.constraints.json.arrays import ArrayShape
+from heedful.constraints.json.literals import LiteralShape, spell
+from heedful.constraints.json.numbers import NumberShape
+from heedful.constraints.json.objects import ObjectShape
+from heedful.constraints.json.shape import Shape
+from heedful.constraints.json.strings import StringShape
+from heedful.constraints.json.value import Node
 
 _MAX_LEVELS = 4
 _MAX_KEYS = 24
-_MAX_OPTIONS = 24
+MAX_OPTIONS = 24
 _MAX_EXTRA_ITEMS = 32
 _MAX_SHAPES = 4
+_MUCH = 1_000_000
 _KEYS_TO_MAKE_UP = ("text", "note", "summary")
 MARK = "\0"
 """Stands in a rendered text where free text may come; no JSON text holds it."""
@@ -62,6 +62,8 @@ class Text(Field):
     before: str = '"'
     """What the first piece stands behind."""
     filler: str = "a"
+    is_distinct: bool = False
+    """Other strings beside it have to differ: then it is not filled with words, and holds something at once."""
 
     def body(self, pieces: tuple[str, ...]) -> str:
         found = ""
@@ -69,15 +71,23 @@ class Text(Field):
             found += between(found[-1:] or self.before, piece) + piece[overlap(found, piece) :]
         return found
 
-    def spare(self, pieces: tuple[str, ...]) -> int:
+    def spare(self, sketch: Sketch) -> int:
         """Characters for which there is still room."""
-        return 1_000_000 if self.most is None else self.most - len(self.body(pieces))
+        return _MUCH if self.most is None else self.most - len(self.body(sketch.get(self, ())))
+
+    def lacking(self, sketch: Sketch) -> int:
+        """Characters that it has to have still; below zero, how many more it has."""
+        return self.least - len(self.body(sketch.get(self, ())))
+
+    def is_begun(self, sketch: Sketch) -> bool:
+        """Whether a word has to keep away from what stands before it."""
+        return bool(sketch.get(self)) or not (self.before.endswith('"') or self.before[-1:].isspace())
 
     def render(self, sketch: Sketch, *, pads: bool = True, slot: Field | None = None) -> str:
         body = self.body(sketch.get(self, ()))
         if slot is self:
             return f'{self.opening}{spell(body)[1:-1]}{MARK}"'
-        return f"{self.opening}{spell(body + (self._padding(body) if pads else ''))[1:]}"
+        return f"{self.opening}{spell(body + (self._padding(body) if pads or self.is_distinct else ''))[1:]}"
 
     def _padding(self, body: str) -> str:
         lacking = self.least - len(body)
@@ -119,7 +129,9 @@ class Either(Field):
 class Members(Field):
     """What ends an object that has `keys`: `sketch` holds the keys that come besides those that are needed."""
 
-    def __init__(self, shape: ObjectShape, keys: frozenset[str], level: int, opening: str = "{", joint: str = "") -> None:
+    def __init__(
+        self, shape: ObjectShape, keys: frozenset[str], level: int, opening: str = "{", joint: str = ""
+    ) -> None:
         self._shape, self._there, self._level, self._before = shape, keys, level, opening
         self._joint = joint
         self._always = tuple(shape.needed(keys) or ())
@@ -137,9 +149,7 @@ class Members(Field):
         return self._fields[key]
 
     def render(self, sketch: Sketch, *, pads: bool = True, slot: Field | None = None) -> str:
-        found = [
-            f"{spell(key)}:{self._field(key).render(sketch, pads=pads, slot=slot)}" for key in self._keys(sketch)
-        ]
+        found = [f"{spell(key)}:{self._field(key).render(sketch, pads=pads, slot=slot)}" for key in self._keys(sketch)]
         return f"{self._before}{self._joint if found else ''}{','.join(found)}}}"
 
     def inside(self, sketch: Sketch) -> Iterator[Field]:
@@ -158,7 +168,9 @@ class Members(Field):
 class Items(Field):
     """What ends a list of `count` items: `sketch` holds how many come besides those that are needed."""
 
-    def __init__(self, shape: ArrayShape, count: int, level: int, opening: str = "[", joint: str = "", least: int = 0) -> None:
+    def __init__(
+        self, shape: ArrayShape, count: int, level: int, opening: str = "[", joint: str = "", least: int = 0
+    ) -> None:
         self._shape, self._count, self._level, self._before = shape, count, level, opening
         self._joint = joint
         self._least = max(shape.least - count, least)
@@ -190,10 +202,10 @@ def overlap(text: str, piece: str) -> int:
 
 
 def _different(field: Field, number: int) -> Field:
-    """The same place, usually holding something that the places before it do not."""
+    """The same place, first holding something that the places before it do not."""
     if isinstance(field, Text):
         filler = chr(ord("a") + number % 26)
-        return Text(max(field.least, min(number, 1)), field.most, field.opening, field.before, filler)
+        return Text(max(field.least, min(number, 1)), field.most, field.opening, field.before, filler, True)
     if isinstance(field, Choice):
         at = number % len(field.options)
         return Choice((*field.options[at:], *field.options[:at]))
@@ -219,41 +231,7 @@ def _shape_field(shape: Shape, level: int) -> Field:
     if isinstance(shape, StringShape) and shape.is_free:
         return Text(shape.least, shape.most)
     if isinstance(shape, LiteralShape):
-        return Choice(shape.spellings[:_MAX_OPTIONS])
+        return Choice(shape.spellings[:MAX_OPTIONS])
     if isinstance(shape, NumberShape):
         return Choice(tuple(shape.spellings()))
     return Choice((shape.found or "null",))
-
-
-def fields_from(cursor: Cursor, text: str) -> tuple[Field, ...]:
-    """The places from `cursor` to the end of the answer; none where there is no end."""
-    found: list[Field] = []
-    while not isinstance(cursor, RootCursor):
-        found += _open_fields(cursor, text)
-        cursor = cursor.parent.after()
-    return (*found, Choice((next(iter(cursor.rests(text)), ""),)))
-
-
-def _open_fields(cursor: Cursor, text: str) -> list[Field]:
-    if isinstance(cursor, StringCursor) and cursor.shape.is_free:
-        shape: StringShape = cursor.shape
-        for rest, length in cursor.after_escape():
-            most = None if shape.most is None else shape.most - length
-            return [Text(max(shape.least - length, 0), most, rest, (text + ("a" if rest else ""))[-16:])]
-    if isinstance(cursor, ValueCursor):
-        return [value_field(cursor.shape, 0)]
-    if isinstance(cursor, ArrayCursor) and not cursor.shape.wanted:
-        if cursor.phase == "after" and not cursor.may_continue():
-            return [Choice(("]",))]
-        joint = "," if cursor.phase == "after" else ""
-        return [Items(cursor.shape, cursor.count, 0, "", joint, cursor.phase == "comma")]
-    if isinstance(cursor, ObjectCursor):
-        if cursor.phase in ("first", "after"):
-            if not cursor.may_continue():
-                return [Choice(("}",))]
-            return [Members(cursor.shape, cursor.keys, 0, "", "," if cursor.phase == "after" else "")]
-        for head, key in cursor.heads():
-            value = value_field(cursor.shape.keys.node(key), 0)
-            return [Choice((head,)), value, Members(cursor.shape, cursor.keys | {key}, 0, "", ",")]
-    most = _MAX_OPTIONS if isinstance(cursor, LiteralCursor | NumberCursor) else 1
-    return [Choice(tuple(islice(cursor.rests(text), most)) or ("",))]

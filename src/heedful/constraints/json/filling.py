@@ -66,7 +66,11 @@ def filled(
     places: Sequence[Place], words: Wanted, characters: Wanted, lexicon: Lexicon, *, spaced: bool, letters: str = ""
 ) -> list[tuple[str, ...]] | None:
     """What to add to each place; None where nothing was found. `letters` have to be among it."""
-    if words.number > _MAX_WORDS or characters.number > 8 * _MAX_WORDS or not (lexicon.spaced if spaced else lexicon.unspaced):
+    if (
+        words.number > _MAX_WORDS
+        or characters.number > 8 * _MAX_WORDS
+        or not (lexicon.spaced if spaced else lexicon.unspaced)
+    ):
         return None
     if letters:
         words, characters = _at_least(words, 1), _at_least(characters, len(letters))
@@ -175,7 +179,9 @@ def _with_marks(places: Sequence[Place], words: Wanted, characters: Wanted) -> l
     index = next((index for index, place in enumerate(places) if place.room >= characters.number + place.joint), None)
     if index is None:
         return None
-    return [("-" * characters.number,) if number == index and characters.number else () for number in range(len(places))]
+    return [
+        ("-" * characters.number,) if number == index and characters.number else () for number in range(len(places))
+    ]
 
 
 def _filled_unspaced(
@@ -193,7 +199,9 @@ def _filled_unspaced(
     is_word = bool(more and number and lexicon.spaced)
     if not is_word and more > _MAX_MARKS:
         return None
-    found: list[list[str]] = [[lexicon.unspaced[turn % len(lexicon.unspaced)] for turn in range(least)] for least in lacking]
+    found: list[list[str]] = [
+        [lexicon.unspaced[turn % len(lexicon.unspaced)] for turn in range(least)] for least in lacking
+    ]
     left, turn = number - sum(lacking), 0
     for place, some in zip(places, found, strict=True):
         room = place.room - place.joint - len(some)

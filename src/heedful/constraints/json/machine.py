@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from heedful.constraints.forms import Missing
 from heedful.constraints.json.endings import Budget, first_ending
-from heedful.constraints.json.fields import fields_from
-from heedful.constraints.json.fitting import Missing, fitting
+from heedful.constraints.json.fitting import fitting
 from heedful.constraints.json.literals import LiteralCursor
 from heedful.constraints.json.loops import refuse_loops
 from heedful.constraints.json.numbers import NumberCursor
 from heedful.constraints.json.parts import Document
+from heedful.constraints.json.remaining import fields_from
 from heedful.constraints.json.root import RootCursor, start_cursors
 from heedful.constraints.json.shape import Cursor
 from heedful.constraints.json.shapes import make_shapes

@@ -54,7 +54,9 @@ class BankedSearch(BeamSearch):
         ended: list[Way] = []
         going: list[tuple[int, Way]] = []
         for one in (*ends, *others):
-            likelier = [token for token in refused[one.parent] if logits[one.parent, token] > logits[one.parent, one.token]]
+            likelier = [
+                token for token in refused[one.parent] if logits[one.parent, token] > logits[one.parent, one.token]
+            ]
             way = self._grown(one.parent, one.token, one.total, logits, likelier)
             if self._has_ended(way):
                 ended.append(way)

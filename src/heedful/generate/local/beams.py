@@ -106,9 +106,7 @@ class BeamSearch:
                 logprobs[place] = way.chooser.adjusted(logprobs[place])
         return logprobs + torch.tensor([way.total for way in self._ways])[:, None]
 
-    def _grown(
-        self, parent: int, token: int, total: float, logits: torch.Tensor, refused: Sequence[int] = ()
-    ) -> Way:
+    def _grown(self, parent: int, token: int, total: float, logits: torch.Tensor, refused: Sequence[int] = ()) -> Way:
         """`refused`: likelier tokens that might not come."""
         way = self._ways[parent]
         chooser, writer = way.chooser.twin(), way.writer.twin() if way.writer else None

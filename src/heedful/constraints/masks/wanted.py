@@ -1,0 +1,135 @@
+"""What a plan is made of, in numbers: how many tokens, words and characters each phrase, and each word that fills, takes.
+
+Wherever the planner could choose, the numbers are bounds: never fewer tokens than it would take, nor fewer words than there may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+
+from heedful import text as texts
+from heedful.constraints.fillers import LONGEST_WORD, Voice, between
+from heedful.constraints.masks.needles import Needle
+from heedful.constraints.phrases import Phrase, PhrasesPart
+from heedful.constraints.tokens import TokenTable
+
+NEVER = 1 << 20
+"""More tokens than any budget has."""
+MOST_FILLED = 4096
+"""Words or characters; answers that need more are left to those who ask for one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a text in a plan. `words_low` and `words_high` bound how many words more there are with it."""
+
+    tokens: int
+    words_low: int
+    words_high: int
+    characters_low: int
+    characters_high: int
+
+
+class Wanted:
+    """One phrase of one part."""
+
+    def __init__(self, part: PhrasesPart, number: int, prices: Prices, others: Sequence[str]) -> None:
+        """`others`: all other phrases that may be asked for."""
+        self.phrase: Phrase = part.phrases[number]
+        phrase = self.phrase
+        self.needle = Needle(phrase.needle, phrase.whole_word, part.fold_is_caseless)
+        is_part = any(phrase.text.casefold() in other.casefold() for other in others)
+        self.size = prices.size(phrase.text, is_part=is_part)
+        # By the characters of it that stand in the text already; None where it is not gone on with.
+        self.rests: list[Size | None] = [None]
+        for begun in range(1, len(phrase.needle)):
+            self.rests.append(prices.rest_size(phrase, begun, is_part=is_part))
+
+
+class Prices:
+    """Of texts, for one vocabulary, one way to count words, and one voice."""
+
+    def __init__(self, table: TokenTable, voice: Voice, num_words: Callable[[str], int]) -> None:
+        self._table, self._voice, self._num_words = table, voice, num_words
+        self.usual = 4 if voice.is_spaced else 1
+        words = [voice.word(number) for number in range(min(len(voice.words), 8))]
+        each = [self.tokens(word) for word in words]
+        turns = [each[number % len(each)] for number in range(MOST_FILLED)]
+        self.by_words = [0, *accumulate(turns)]
+        """Tokens of so many words to fill with."""
+        self.letters_by_words = [0, *accumulate(len(words[number % len(words)]) for number in range(MOST_FILLED))]
+        self.dearest = max(max(each), *(self.tokens(voice.of_length(size)) for size in range(1, LONGEST_WORD + 1)))
+        """The most tokens that a word to fill with takes."""
+        self.fillers = [*words, *(voice.of_length(size) for size in range(1, LONGEST_WORD + 1))]
+        self.attached = max(0, *(self._attached(word) - self.tokens(word) for word in self.fillers))
+        """Tokens more that a word to fill with takes without a space before it."""
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - lives as long as a composition
+    def by_characters(self, number: int) -> int:
+        """Tokens of words that have so many characters together."""
+        if number <= 0:
+            return 0
+        num_words = -(-number // self.usual)
+        least, more = divmod(number, num_words)
+        sizes = ((least + 1, more), (least, num_words - more))
+        return sum(self.tokens(self._voice.of_length(size)) * times for size, times in sizes if times)
+
+    def tokens(self, text: str) -> int:
+        """Of a text behind any other."""
+        if not texts.is_unspaced(text):
+            return self._spelled(" " + text)
+        # What stands in the text already is not written again (`_shared` of the drafts), and a space may come before it.
+        return max(self._spelled(" " + text), *(self._spelled(text[start:]) for start in range(len(text))))
+
+    def more_attached(self, text: str) -> int:
+        """Tokens more that `text` takes without a space before it."""
+        return max(self._attached(text) - self.tokens(text), 0)
+
+    def size(self, text: str, *, is_part: bool) -> Size:
+        """`is_part`: it may be written as a part of another phrase, so that nothing is added with it."""
+        words, characters = self._num_words(text), texts.num_characters(text)
+        if is_part:
+            return Size(self.tokens(text), 0, words, 0, characters)
+        if texts.is_unspaced(text):
+            # Written next to others it may be one word with them, or share characters with what stands before.
+            one = min(words, 1) if self._num_words("的的") == 2 else 0
+            return Size(self.tokens(text), one, words, 1, characters)
+        return Size(self.tokens(text), words, words, characters, characters)
+
+    def rest_size(self, phrase: Phrase, begun: int, *, is_part: bool) -> Size | None:
+        """What completes `phrase` behind the `begun` characters of it; None where the planner would not."""
+        text = phrase.text if len(phrase.text) == len(phrase.needle) else phrase.needle
+        rest = text[begun:]
+        if not self._voice.may_stand(rest):
+            return None
+        words = self._num_words(text) - self._num_words(text[:begun])
+        characters = texts.num_characters(rest)
+        low = (0, 0) if is_part else (words, characters)
+        return Size(self._spelled(rest), low[0], words, low[1], characters)
+
+    def _attached(self, text: str) -> int:
+        return self._spelled(text)
+
+    def _spelled(self, text: str) -> int:
+        found = self._table.spell(text.encode())
+        return NEVER if found is None else len(found)
+
+
+def are_apart(wanted: Sequence[Wanted], prices: Prices, fold: Callable[[str], str]) -> bool:
+    """Whether no plan holds one of the phrases too often: none that is bounded is in another, or comes about between two."""
+    pieces = {fold(one.phrase.text) for one in wanted if one.phrase.low} | {fold(word) for word in prices.fillers}
+    for one in wanted:
+        if one.phrase.high is None:
+            continue
+        needle = one.needle.text
+        if any(one.needle.count(piece) for piece in pieces if piece != needle):
+            return False
+        for size in range(1, len(needle)):
+            left = needle[:size]
+            wholes = [left + between(left, piece) + piece for piece in pieces]
+            if any(whole.startswith(needle) or needle.startswith(whole) for whole in wholes):
+                return False
+    return True
