@@ -131,7 +131,13 @@ def test_stop_texts_never_occur(table: TokenTable) -> None:
 # -- refused ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("max_tokens", [0, 1, 2, 5])
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_hardly_any_budget_is_refused(max_tokens: int, table: TokenTable) -> None:
+    with pytest.raises(RequirementError, match=f"tokens.* and {max_tokens} are allowed"):
+        compose([spec("words", exactly=9)], table, max_tokens=max_tokens)
+
+
+@pytest.mark.parametrize("max_tokens", [2, 5])
 def test_a_budget_that_is_too_small_is_refused_with_what_is_needed(max_tokens: int, table: TokenTable) -> None:
     with pytest.raises(RequirementError, match=r"takes \d+ tokens, the end included, and \d+ are allowed") as caught:
         compose([spec("keywords", all=["dragon", "candle"]), spec("words", exactly=9)], table, max_tokens=max_tokens)

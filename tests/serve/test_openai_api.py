@@ -215,7 +215,11 @@ def test_unknown_model(live: LiveServer) -> None:
         ({"requirements": [{"kind": "words", "exactly": 3, "enforce": 0}]}, "requirements[0]", "true or false"),
         ({"requirements": [WORDS, {"kind": "words", "minimum": 9}]}, "requirements", "no answer can satisfy"),
         ({"requirements": [{"kind": "words", "minimum": 90}]}, "requirements", "raise max_tokens"),
-        ({"requirements": [{"kind": "regex", "pattern": r"(a|b)\1", "match": "full"}]}, "requirements", 'set "enforce": false'),
+        (
+            {"requirements": [{"kind": "regex", "pattern": r"(a|b)\1", "match": "full"}]},
+            "requirements",
+            'set "enforce": false',
+        ),
         ({"requirements": [WORDS] * 33}, "requirements", "at most 32"),
         ({"response_format": json_schema({"type": "string", "minLength": 90})}, "response_format", "raise max_tokens"),
         ({"messages": []}, "messages", "at least 1 item"),

@@ -21,7 +21,9 @@ from heedful.project.folder import Project as Folder
 from live_server import ServerProcess, server_process, stream_events, until
 from small_project import Project
 
-LONG = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0, "max_tokens": 5000}
+# Fifteen answers to each, so that a step of the batch takes its time on any machine.
+NUM_CHOICES = 15
+LONG = {"messages": [{"role": "user", "content": "hello"}], "temperature": 0, "max_tokens": 5000, "n": NUM_CHOICES}
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +58,9 @@ def end_while_answering(server: ServerProcess, project: Path, model: str, number
     """Send a signal while a whole answer, a stream and an answer on the page are written; returns exit code and errors."""
     conversation, message = begin_conversation(server.url)
     with ThreadPoolExecutor(3) as pool:
-        whole, streamed = (pool.submit(ask, server.url, model, stream=stream) for stream in (False, True))
         page = pool.submit(answer_on_page, server.url, message, model, 5000)
-        until(lambda: httpx.get(f"{server.url}/health").json()["in_flight"] == 3)
+        whole, streamed = (pool.submit(ask, server.url, model, stream=stream) for stream in (False, True))
+        until(lambda: httpx.get(f"{server.url}/health").json()["in_flight"] == 1 + 2 * NUM_CHOICES)
         time.sleep(0.3)
         code, seconds, errors = server.end(number)
     assert seconds < 5

@@ -6,13 +6,17 @@ is always a token that may come, no answer runs into a dead end, and none is cut
 request is made. Plans are believed only after all machines have read them to their ends.
 
 Tokens are looked at one by one, as they are chosen: the likeliest token of a model may nearly always come, and then nothing else is
-computed. `allowed`, the mask of the whole vocabulary, says the same of all tokens, slowly.
+computed. `allowed` is the mask of the whole vocabulary, for those who need it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +26,13 @@ from heedful.constraints.machine import State
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
 
+if TYPE_CHECKING:
+    from heedful.constraints.masks import Masks
+
+NEVER = 1 << 20
+"""More tokens than any budget has."""
 _EFFORT, _FIRST_EFFORT = 1, 6
-_NUM_CHARACTERS = 8
+_NUM_CHARACTERS, _MOST_CHARACTERS = 8, 1 << 15
 """Characters that are tried in place of one whose first bytes are written already."""
 _CONTEXT = 16
 """Last characters of the text that the planner sees."""
@@ -61,6 +70,7 @@ class Composition:
         assert num_planned is not None
         self._start = Written(planner.start(), "", b"", plan, num_planned, min_tokens, max_tokens)
         self._last: tuple[Written, int, Written | None] | None = None
+        self._masks: Masks | Literal[False] | None = False
 
     def start(self) -> Written:
         """Before the first token."""
@@ -137,8 +147,24 @@ class Composition:
         return list(dict.fromkeys(spelled[0] for spelled in found if spelled))
 
     def allowed(self, state: Written) -> NDArray[np.bool_]:
-        """(vocabulary,) of bool: all tokens that may come next. Takes a second for large vocabularies."""
-        return np.array([self.permits(state, token) for token in range(len(self._table.data))], bool)
+        """(vocabulary,) of bool: tokens that may come next; nearly all of them, and none that may not. Takes a second for large
+        vocabularies where there are no tables for what is composed (`masks`)."""
+        costs = self.costs(state)
+        if costs is None:
+            return np.array([self.permits(state, token) for token in range(len(self._table.data))], bool)
+        return costs < NEVER
+
+    def costs(self, state: Written) -> NDArray[np.int32] | None:
+        """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that are not in `allowed`; None
+        where there are no tables."""
+        if self._masks is False:
+            # Imports numba, and most answers are written without masks.
+            from heedful.constraints.masks import masks_of
+
+            self._masks = masks_of(self._planner, self._table)
+        if self._masks is None:
+            return None
+        return self._masks.costs(state, lambda token: self.permits(state, token), is_first=state is self._start)
 
     def tokens_to_finish(self, state: Written) -> int:
         """So many tokens more are enough, the end included."""
@@ -236,29 +262,23 @@ def _whole_characters(data: bytes) -> tuple[str, bytes] | None:
         return data[: error.start].decode(), data[error.start :]
 
 
-def _completing(pending: bytes) -> Iterator[str]:
-    """Characters whose bytes begin with `pending`: letters, spread over all that there are."""
+@lru_cache(maxsize=1 << 12)
+def _completing(pending: bytes) -> tuple[str, ...]:
+    """Characters whose bytes begin with `pending`: a few letters."""
+    return tuple(islice(_letters_behind(pending), _NUM_CHARACTERS))
+
+
+def _letters_behind(pending: bytes) -> Iterator[str]:
     first = pending[0]
     length = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-    low = bytearray(pending + b"\x80" * (length - len(pending)))
-    high = bytes(pending + b"\xbf" * (length - len(pending)))
-    found = 0
-    for step in range(64 ** (length - len(pending))):
-        candidate = bytes(low) if step == 0 else _nth(low, step, len(pending))
-        if candidate > high or found >= _NUM_CHARACTERS:
-            return
-        try:
-            character = candidate.decode()
-        except UnicodeDecodeError:
-            continue
-        if character.isalpha():
-            found += 1
-            yield character
-        elif step > 4096:
-            return
+    low = pending + b"\x80" * (length - len(pending))
+    for step in range(min(64 ** (length - len(pending)), _MOST_CHARACTERS)):
+        with suppress(UnicodeDecodeError):
+            if (character := _nth(low, step, len(pending)).decode()).isalpha():
+                yield character
 
 
-def _nth(low: bytearray, step: int, num_fixed: int) -> bytes:
+def _nth(low: bytes, step: int, num_fixed: int) -> bytes:
     """The `step`th byte sequence from `low` on: a number in base 64 behind the fixed bytes."""
     digits = bytearray(low)
     for place in range(len(digits) - 1, num_fixed - 1, -1):

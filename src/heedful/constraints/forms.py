@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
+from heedful import text as texts
 from heedful.constraints.fillers import between
 from heedful.constraints.machine import NOTHING, Completion, Item, Needs, State
 from heedful.constraints.regular import Regular, regular
 
 _NUM_WAYS = 6
 """Ways to end a regular expression that are told, beside the shortest."""
-_MOST_SEEN = 20_000
+_MOST_SEEN = 40_000
 """States that are looked through for a way to a text."""
 _MOST_LED = 80
 _LONGER = (1, 2, 4, 8, 16, 32, 64)
@@ -25,6 +27,13 @@ _WORDS_BY_LENGTH = {len(word): word for word in _WORDS.split()}
 
 Missing = Callable[[str], Sequence[Needs]]
 """What is missing behind a text that is written next."""
+
+
+@dataclass
+class _Work:
+    """States that may still be looked through for one request."""
+
+    left: int
 
 
 class ChoiceForm:
@@ -89,13 +98,14 @@ class RegexForm:
 
         `missing` tells what is missing behind a text; `words` are to fill with, in several languages.
         """
-        led, tried = "", set[str]()
+        led, tried, work = "", set[str](), _Work(_MOST_SEEN)
+        words = list({(texts.is_unspaced(word), word.isdecimal()): word for word in reversed(words)}.values())
         for _ in range(_MOST_LED):
             needs = missing(led + (self._regular.shortest_rest(state) or ""))
             asked = [text for text in _asked(needs) if text not in tried]
             if not asked and dict(unit for one in needs for unit in one.units).get("words", 0) <= 0:
                 break
-            ways = (self._through(state, text, led) for text in (asked[:1] or words))
+            ways = (self._through(state, text, led, work) for text in (asked[:1] or words))
             way = next((way for way in ways if way is not None), None)
             if way is not None:
                 state, led = self._regular.step(state, way), led + way
@@ -103,9 +113,9 @@ class RegexForm:
                 tried.add(asked[0])
             else:
                 break
-        yield from self._ended(state, led, missing)
+        yield from self._ended(state, led, missing, work)
 
-    def _ended(self, state: State, led: str, missing: Missing) -> Iterator[Completion]:
+    def _ended(self, state: State, led: str, missing: Missing, work: _Work) -> Iterator[Completion]:
         """Ways to end after `led`, with what may only be told of a whole text: how it ends, how long it is, its letters."""
         rest = self._regular.shortest_rest(state) or ""
         needs = missing(led + rest)
@@ -115,7 +125,7 @@ class RegexForm:
         for closing in (one.closing.texts[0] for one in needs if one.closing):
             for more in range(_NUM_WAYS):
                 least = max((lacking or 0) - len(closing), 0) + more
-                if (way := self._through(state, closing, led, least=least, is_last=True)) is not None:
+                if (way := self._through(state, closing, led, work, least=least, is_last=True)) is not None:
                     yield Completion(led + way)
         letters = [unit.partition(":")[2] for unit in units if unit.startswith("letter:")]
         apart = self._regular.step(state, " ")
@@ -129,11 +139,13 @@ class RegexForm:
                     for letter in letters:
                         yield from self._with_letter(after, led + joint, rest, letter, units[f"letter:{letter}"])
 
-    def _through(self, state: State, text: str, before: str, *, least: int = 0, is_last: bool = False) -> str | None:
+    def _through(
+        self, state: State, text: str, before: str, work: _Work, *, least: int = 0, is_last: bool = False
+    ) -> str | None:
         """The shortest text found that ends with `text`, a word of its own behind `before` and `least` characters or more, and
         can be completed, or with `is_last` is complete."""
-        layer, num_seen, length = {state: ""}, 0, 0
-        while layer and num_seen < _MOST_SEEN:
+        layer, length = {state: ""}, 0
+        while layer and work.left > 0:
             following: dict[State, str] = {}
             for found, way in layer.items():
                 apart = between(before + way, text) + text
@@ -142,7 +154,7 @@ class RegexForm:
                     if after is not None and (not is_last or self._regular.accepts(after)):
                         return way + said
                 for sample in self._regular.samples():
-                    num_seen += 1
+                    work.left -= 1
                     after = self._regular.step(found, sample)
                     if after is not None:
                         following.setdefault(after, way + sample)

@@ -127,7 +127,7 @@ class Planner:
                 return
             yield completion
             if number == 0 and hasattr(form, "fitting"):
-                words = [voice.words[0] for voice in self._voices]
+                words = [word for voice in self._voices for word in voice.words]
                 yield from form.fitting(state, partial(self._missing_behind, states), words)
 
     def _missing(self, states: Sequence[State]) -> list[Needs]:

@@ -202,13 +202,12 @@ def overlap(text: str, piece: str) -> int:
 
 
 def _different(field: Field, number: int) -> Field:
-    """The same place, first holding something that the places before it do not."""
+    """The same place, holding something that the places before it do not."""
     if isinstance(field, Text):
         filler = chr(ord("a") + number % 26)
         return Text(max(field.least, min(number, 1)), field.most, field.opening, field.before, filler, True)
     if isinstance(field, Choice):
-        at = number % len(field.options)
-        return Choice((*field.options[at:], *field.options[:at]))
+        return Choice((field.options[number % len(field.options)],))
     return field
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 from heedful import text as texts
 
@@ -187,32 +188,26 @@ def _with_marks(places: Sequence[Place], words: Wanted, characters: Wanted) -> l
 def _filled_unspaced(
     places: Sequence[Place], words: Wanted, characters: Wanted, lexicon: Lexicon
 ) -> list[tuple[str, ...]] | None:
-    """Each character is a word. What has to have more characters than words gets a run of letters or some marks."""
-    lacking = [max(place.lacking - place.joint, 0) for place in places]
-    number = max(words.number, sum(lacking), 0 if words.is_exact else characters.number)
-    if words.is_exact and number > words.number:
-        return None
+    """Each character is a word. What has to have more characters than words gets one long word, or marks, which are none."""
+    number = max(words.number, sum(max(place.lacking - place.joint, 0) for place in places))
+    if not words.is_exact:
+        number = max(number, characters.number)
     more = max(characters.number - number, 0)
-    if (characters.is_exact and number > characters.number) or more > _LONGEST:
+    if any(number > wanted.number and wanted.is_exact for wanted in (words, characters)):
         return None
-    run = lexicon.word(more + 1, 0) if more and number and lexicon.spaced else "～" * more
     is_word = bool(more and number and lexicon.spaced)
-    if not is_word and more > _MAX_MARKS:
+    if not places or more > (_LONGEST if is_word else _MAX_MARKS):
         return None
-    found: list[list[str]] = [
-        [lexicon.unspaced[turn % len(lexicon.unspaced)] for turn in range(least)] for least in lacking
-    ]
-    left, turn = number - sum(lacking), 0
-    for place, some in zip(places, found, strict=True):
-        room = place.room - place.joint - len(some)
-        if run and room >= len(run) + 1 + bool(some) and (left or some or not is_word):
-            if is_word and left:
-                left -= 1
-            elif is_word:
-                some.pop()
-            some.append(run)
-            room, run = room - len(run) - 2, ""
-        many = max(min(left, room), 0)
-        some[:0] = [lexicon.unspaced[(turn + each) % len(lexicon.unspaced)] for each in range(many)]
-        left, turn = left - many, turn + many
-    return None if left or run else [tuple(some) for some in found]
+    extra = lexicon.word(more + 1, 0) if is_word else "～" * more
+    at = max(range(len(places)), key=lambda index: places[index].room) if extra else -1
+    rooms = [place.room - place.joint - (index == at) * (len(extra) + 1) for index, place in enumerate(places)]
+    numbers = [max(place.lacking - place.joint - (index == at) * len(extra), 0) for index, place in enumerate(places)]
+    left = number - is_word - sum(numbers)
+    for index, room in enumerate(rooms):
+        many = max(min(left, room - numbers[index]), 0)
+        numbers[index], left = numbers[index] + many, left - many
+    if left or any(many > room for many, room in zip(numbers, rooms, strict=True)):
+        return None
+    turns = count()
+    found = [tuple(lexicon.unspaced[next(turns) % len(lexicon.unspaced)] for _ in range(many)) for many in numbers]
+    return [(*some, extra) if index == at else some for index, some in enumerate(found)]

@@ -25,7 +25,7 @@ _MAX_READY = 12
 _MAX_TOLD = 2
 _MAX_GROWN = 40
 _MAX_PAIRS = 120
-_MAX_LENGTH = 4000
+_MAX_LENGTH = 2000
 """Of the shortest ending; longer ones take too long to change."""
 
 
@@ -70,10 +70,11 @@ class _Search:
     def _candidates(self, sketch: Sketch) -> Iterator[tuple[float, Sketch]]:
         """(what it costs, a sketch that should have as much of everything as is wanted)."""
         for spaced in self._manners(self._rest.text(sketch)):
-            start = self._grown(sketch, spaced)
-            first = list(self._rest.moves(start))
+            first = list(self._rest.moves(sketch))
+            if (grown := self._grown(sketch, spaced)) is not sketch:
+                first += [grown, *self._rest.moves(grown)]
             num_found = 0
-            for number, move in enumerate((start, *first)):
+            for number, move in enumerate((sketch, *first)):
                 if (found := self._filled(move, spaced)) is not None:
                     num_found += 1
                     # Of equal ones the one that is changed least.

@@ -12,8 +12,9 @@ from heedful.constraints.json.fields import Field, Sketch, Text
 
 MAX_MOVES = 40
 """Changes of a sketch that are looked at."""
-_MAX_WORK = 400_000
-"""Characters that are written to look at them: a tenth of a second or less."""
+_MAX_WORK = 250_000
+"""Characters that are written to look at them, and as much for strings that are looked for: a tenth of a second or less."""
+_WORK_OF_STRING = 10
 _MAX_FIELDS = 200
 _MAX_STRINGS = 64
 _MAX_TURNS = 8
@@ -41,7 +42,9 @@ class Rest:
 
     def strings(self, sketch: Sketch) -> list[Text]:
         """Strings in use that may hold words, in the order in which they stand."""
-        return list(islice((one for one in self._active(sketch) if isinstance(one, Text)), _MAX_STRINGS))
+        found = list(islice((one for one in self._active(sketch) if isinstance(one, Text)), _MAX_STRINGS))
+        self._work -= _WORK_OF_STRING * len(found)
+        return found
 
     def moves(self, sketch: Sketch) -> Iterator[Sketch]:
         """Sketches that differ in one place, each place once before one of them comes again."""

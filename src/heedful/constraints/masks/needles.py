@@ -10,15 +10,17 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from heedful.constraints.masks.texts import START, Batch, TokenTexts
+from heedful.constraints.masks.texts import Batch, TokenTexts
 from heedful.requirements.keywords import within_word
 
 _MOST_TABLES = 4096
+_MOST_FOLDED = 512
 _BLANKS = regex.compile(r"\s+")
 _ASCII_STARTS = regex.compile(r"[a-z0-9]+|[^a-z0-9\s]", regex.IGNORECASE)
 
@@ -44,9 +46,7 @@ class Needle:
     def begun(self, whole: str, start: int = 0) -> int:
         """Characters of it that the text ends with, as a beginning."""
         for length in range(min(len(self.text) - 1, len(whole) - start), 0, -1):
-            if whole.endswith(self.text[:length]) and not (
-                self.whole_word and within_word(whole, len(whole) - length)
-            ):
+            if whole.endswith(self.text[:length]) and not (self.whole_word and within_word(whole, len(whole) - length)):
                 return length
         return 0
 
@@ -58,11 +58,14 @@ class Needle:
             return " "
         last = whole[-1]
         if self.text[0].isdecimal():
+            digit = next((digit for digit in "1234567890" if digit not in self.text), "1")
             if last.isdecimal():
-                return "1"
+                return digit
             if last in ".,:" and whole[-2:-1].isdecimal():
-                return "1" + last
-        return "a" if within_word(whole + self.text[0], len(whole)) else " "
+                return digit + last
+        # Not one of its own letters: the phrase would be there already.
+        letter = next((letter for letter in "qxzjkvwybpfgmuhcldrnioaste" if letter not in self.text), "q")
+        return letter if within_word(whole + self.text[0], len(whole)) else " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,11 @@ class Effects:
     """Characters of it that the text then ends with."""
     at_end: NDArray[np.int64]
     """Whether the text then ends with all of it, as a word that more letters would change."""
+
+    def rows(self) -> Iterator[tuple[int, int, int, bool]]:
+        """(token, completed, begun, at_end)."""
+        columns = (self.ids, self.completed, self.begun, self.at_end > 0)
+        return zip(*(column.tolist() for column in columns), strict=True)
 
 
 class Folded:
@@ -129,9 +137,12 @@ class Needles:
         self._folded: dict[tuple[bytes, bool], Folded] = {}
         self._effects: dict[tuple[Needle, str, bytes], Effects] = {}
 
-    def effects(
-        self, needle: Needle, ending: str, begun: int, pending: bytes, fold: Callable[[str], str]
-    ) -> Effects:
+    @staticmethod
+    def of(tokens: TokenTexts) -> Needles:
+        """Those of a vocabulary, shared by all compositions."""
+        return _needles(tokens)
+
+    def effects(self, needle: Needle, ending: str, begun: int, pending: bytes, fold: Callable[[str], str]) -> Effects:
         """Of the tokens that may follow `pending` behind `ending` (`Needle.ending`)."""
         key = (needle, ending, pending)
         found = self._effects.get(key)
@@ -141,20 +152,21 @@ class Needles:
             found = self._effects[key] = self._made(needle, ending, begun, pending, fold)
         return found
 
-    def _made(
-        self, needle: Needle, ending: str, begun: int, pending: bytes, fold: Callable[[str], str]
-    ) -> Effects:
-        batch = self._tokens.batch(pending)
-        if pending in (b"", START):
-            if (pending, needle.folds) not in self._folded:
-                self._folded[pending, needle.folds] = Folded(batch, fold)
-            texts = self._folded[pending, needle.folds].texts
-            places = sorted(self._folded[pending, needle.folds].candidates(needle, begun))
-        else:
-            # Few tokens, each of which nearly always is one character.
-            texts = [_folded(text, fold) for text in batch.texts]
-            firsts = {needle.text[0], needle.text[begun]}
-            places = [place for place, text in enumerate(texts) if not firsts.isdisjoint(text)]
+    def folded(self, batch: Batch, pending: bytes, folds: bool, fold: Callable[[str], str]) -> list[str]:
+        """The texts of `batch` as they are searched in."""
+        return self._known(batch, pending, folds, fold).texts
+
+    def _known(self, batch: Batch, pending: bytes, folds: bool, fold: Callable[[str], str]) -> Folded:
+        if (pending, folds) not in self._folded:
+            if len(self._folded) >= _MOST_FOLDED:
+                self._folded.clear()
+            self._folded[pending, folds] = Folded(batch, fold)
+        return self._folded[pending, folds]
+
+    def _made(self, needle: Needle, ending: str, begun: int, pending: bytes, fold: Callable[[str], str]) -> Effects:
+        folded = self._known(self._tokens.batch(pending), pending, needle.folds, fold)
+        texts, ids = folded.texts, self._tokens.batch(pending).ids
+        places = sorted(folded.candidates(needle, begun))
         rows = []
         for place in places:
             text = texts[place]
@@ -162,8 +174,13 @@ class Needles:
             completed, reached = needle.count(whole), needle.begun(whole)
             if completed or reached:
                 at_end = completed and needle.whole_word and whole.endswith(needle.text)
-                rows.append((int(batch.ids[place]), completed, reached, int(at_end)))
+                rows.append((int(ids[place]), completed, reached, int(at_end)))
         return Effects(*(column.copy() for column in np.array(rows, np.int64).reshape(-1, 4).T))
+
+
+@lru_cache(maxsize=4)
+def _needles(tokens: TokenTexts) -> Needles:
+    return Needles(tokens)
 
 
 def _folded(text: str, fold: Callable[[str], str]) -> str:

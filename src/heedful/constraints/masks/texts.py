@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,15 @@ START = b"start"
 """In place of pending bytes: the answer's first token, whose space is dropped."""
 
 Kind = int
-JOINS, DIGIT, UNSPACED, POINT, OTHER = range(5)
-"""How a token begins: with a letter, with a digit, with a character that is a word, with one of `.,:`, or otherwise."""
-NUM_KINDS = 5
+JOINS, DIGIT, UNSPACED, POINT, OTHER, FOLLOWS = range(6)
+"""How a token begins: with a letter, with a digit, with a character that is a word, with one of `.,:`, otherwise, or with a
+character that belongs to the one before."""
+NUM_KINDS = 6
 APART, BLANK, MARK = range(3)
-"""What the next word follows: a word, so that a space comes between, a blank, or a mark that opens something."""
+"""What the next word follows: something that a space comes behind, something else, or what may be in the middle of a word."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Tokens that may stand at some place, as far as characters go."""
 
@@ -48,6 +49,8 @@ class Batch:
     """(vocabulary,): the class of each token, one more; 0 for those that may not stand here."""
     texts: tuple[str, ...]
     """What each adds to the text, with the letter that completes it."""
+    combining: tuple[tuple[int, str], ...]
+    """Tokens that may combine with the character before, and their texts."""
 
 
 class TokenTexts:
@@ -74,6 +77,10 @@ class TokenTexts:
                 self._batches.clear()
             found = self._batches[pending] = self._made(pending)
         return found
+
+    def pending(self, pending: bytes, *, is_first: bool) -> bytes:
+        """Which batch may follow."""
+        return START if is_first and not pending and self.table.drops_first_space else pending
 
     @property
     def shapes(self) -> Sequence[str]:
@@ -105,7 +112,8 @@ class TokenTexts:
             found.append(text)
         dense = np.zeros(self.size, np.int32)
         dense[ids] = np.array(classes, np.int32) + 1
-        return Batch(np.array(ids, np.int64), np.array(classes, np.int64), dense, tuple(found))
+        combining = tuple((token, text) for token, text in zip(ids, found, strict=True) if combines(text[0]))
+        return Batch(np.array(ids, np.int64), np.array(classes, np.int64), dense, tuple(found), combining)
 
     def _data(self, pending: bytes) -> Iterator[tuple[int, bytes]]:
         """Tokens with all bytes since the last whole character."""
@@ -140,22 +148,22 @@ class TokenTexts:
             if completion is None:
                 return None
             text, extra = text + completion[0], completion[1]
-        # Characters that combine with what stands before are left to those who ask for one token.
-        if self._plain.step("", text) is None or _combines(text[0]) or "\u200c" in text or "\u200d" in text:
+        # Joiners are left out or stay, as what stands on both sides of them tells.
+        if self._plain.step("", text) is None or "\u200c" in text or "\u200d" in text:
             return None
         return text, extra
 
     def _completion(self, pending: bytes) -> tuple[str, int] | None:
         for character in _completing(pending):
             spelled = self.table.spell(character.encode()[len(pending) :])
-            if spelled is not None and not _combines(character) and unicodedata.is_normalized("NFC", character):
+            if spelled is not None and not combines(character) and unicodedata.is_normalized("NFC", character):
                 return character, len(spelled)
         return None
 
     def _class(self, text: str, extra: int) -> int:
         shape = _RUNS.sub(lambda run: run[0][0], "".join(map(self._simple, text)))
         self._shapes.setdefault(shape, len(self._shapes))
-        joint = APART if between(text[-1], "a") else BLANK if text[-1].isspace() else MARK
+        joint = APART if between(text[-1], "a") else MARK if text[-1] in _INNER_MARKS else BLANK
         key = (shape, texts.num_characters(text), joint, extra)
         return self._classes.setdefault(key, len(self._classes))
 
@@ -166,21 +174,10 @@ class TokenTexts:
         return known
 
 
+@lru_cache(maxsize=4)
 def token_texts(table: TokenTable) -> TokenTexts:
     """Those of a vocabulary, made once for each."""
-    found = _KNOWN.get(table)
-    if found is None:
-        found = _KNOWN[table] = TokenTexts(table)
-    return found
-
-
-_KNOWN: WeakKeyDictionary[TokenTable, TokenTexts] = WeakKeyDictionary()
-
-
-def noise_after(shape: str, step: Callable[[tuple[int, int, int], str], tuple[int, int, int] | None],
-                runs: tuple[int, int, int]) -> tuple[int, int, int] | None:  # fmt: skip
-    """What `Restraint.step` says of any text of this shape."""
-    return step(runs, shape.replace(_MARK, "#"))
+    return TokenTexts(table)
 
 
 def _simple(character: str) -> str:
@@ -198,7 +195,7 @@ def _simple(character: str) -> str:
     return _MARK if category[0] == "M" else "#"
 
 
-def _combines(character: str) -> bool:
+def combines(character: str) -> bool:
     return (
         character in "\u200c\u200d"
         or unicodedata.category(character)[0] == "M"
@@ -211,4 +208,6 @@ def _kind(shape: str) -> Kind:
     first = shape[0]
     if first in ".,:":
         return POINT
+    if first == _MARK:
+        return FOLLOWS
     return {"a": JOINS, "1": DIGIT, "的": UNSPACED}.get(first, OTHER)

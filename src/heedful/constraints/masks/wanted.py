@@ -6,18 +6,17 @@ Wherever the planner could choose, the numbers are bounds: never fewer tokens th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
 from heedful import text as texts
+from heedful.constraints.composition import NEVER
 from heedful.constraints.fillers import LONGEST_WORD, Voice, between
 from heedful.constraints.masks.needles import Needle
-from heedful.constraints.phrases import Phrase, PhrasesPart
+from heedful.constraints.phrases import Phrase, PhrasesPart, _folded
 from heedful.constraints.tokens import TokenTable
 
-NEVER = 1 << 20
-"""More tokens than any budget has."""
 MOST_FILLED = 4096
 """Words or characters; answers that need more are left to those who ask for one token."""
 
@@ -32,6 +31,21 @@ class Size:
     characters_low: int
     characters_high: int
 
+    @property
+    def values(self) -> tuple[int, int, int, int, int]:
+        return self.tokens, self.words_low, self.words_high, self.characters_low, self.characters_high
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether tokens spell it."""
+        return self.tokens < NEVER
+
+    @staticmethod
+    def most(sizes: Sequence[Size]) -> Size:
+        """What holds for any of them."""
+        columns = list(zip(*(size.values for size in sizes), strict=True))
+        return Size(*(min(column) if place in (1, 3) else max(column) for place, column in enumerate(columns)))
+
 
 class Wanted:
     """One phrase of one part."""
@@ -40,7 +54,8 @@ class Wanted:
         """`others`: all other phrases that may be asked for."""
         self.phrase: Phrase = part.phrases[number]
         phrase = self.phrase
-        self.needle = Needle(phrase.needle, phrase.whole_word, part.fold_is_caseless)
+        self.fold = part._fold
+        self.needle = Needle(phrase.needle, phrase.whole_word, self.fold is _folded)
         is_part = any(phrase.text.casefold() in other.casefold() for other in others)
         self.size = prices.size(phrase.text, is_part=is_part)
         # By the characters of it that stand in the text already; None where it is not gone on with.
@@ -61,9 +76,11 @@ class Prices:
         self.by_words = [0, *accumulate(turns)]
         """Tokens of so many words to fill with."""
         self.letters_by_words = [0, *accumulate(len(words[number % len(words)]) for number in range(MOST_FILLED))]
-        self.dearest = max(max(each), *(self.tokens(voice.of_length(size)) for size in range(1, LONGEST_WORD + 1)))
+        # In scripts without spaces a longer word is more words: only those of one character are filled with.
+        longest = LONGEST_WORD if voice.is_spaced else 1
+        self.fillers = [*words, *(voice.of_length(size) for size in range(1, longest + 1))]
+        self.dearest = max(map(self.tokens, self.fillers))
         """The most tokens that a word to fill with takes."""
-        self.fillers = [*words, *(voice.of_length(size) for size in range(1, LONGEST_WORD + 1))]
         self.attached = max(0, *(self._attached(word) - self.tokens(word) for word in self.fillers))
         """Tokens more that a word to fill with takes without a space before it."""
 
@@ -83,6 +100,11 @@ class Prices:
             return self._spelled(" " + text)
         # What stands in the text already is not written again (`_shared` of the drafts), and a space may come before it.
         return max(self._spelled(" " + text), *(self._spelled(text[start:]) for start in range(len(text))))
+
+    def is_said(self, text: str) -> bool:
+        """Whether the planner would write it as it is."""
+        voice = self._voice
+        return voice.may_stand(text) or not voice.may_stand(voice.changed(text))
 
     def more_attached(self, text: str) -> int:
         """Tokens more that `text` takes without a space before it."""
@@ -105,10 +127,13 @@ class Prices:
         rest = text[begun:]
         if not self._voice.may_stand(rest):
             return None
+        if is_part:
+            # It is gone on with only where the phrase that it is a part of is not missing too.
+            whole = self.size(phrase.text, is_part=True)
+            return replace(whole, tokens=max(whole.tokens, self._spelled(rest)))
         words = self._num_words(text) - self._num_words(text[:begun])
         characters = texts.num_characters(rest)
-        low = (0, 0) if is_part else (words, characters)
-        return Size(self._spelled(rest), low[0], words, low[1], characters)
+        return Size(self._spelled(rest), words, words, characters, characters)
 
     def _attached(self, text: str) -> int:
         return self._spelled(text)
@@ -118,13 +143,13 @@ class Prices:
         return NEVER if found is None else len(found)
 
 
-def are_apart(wanted: Sequence[Wanted], prices: Prices, fold: Callable[[str], str]) -> bool:
+def are_apart(wanted: Sequence[Wanted], prices: Prices) -> bool:
     """Whether no plan holds one of the phrases too often: none that is bounded is in another, or comes about between two."""
-    pieces = {fold(one.phrase.text) for one in wanted if one.phrase.low} | {fold(word) for word in prices.fillers}
+    texts_of_plans = [one.phrase.text for one in wanted if one.phrase.low] + prices.fillers
     for one in wanted:
         if one.phrase.high is None:
             continue
-        needle = one.needle.text
+        needle, pieces = one.needle.text, {one.fold(piece) for piece in texts_of_plans}
         if any(one.needle.count(piece) for piece in pieces if piece != needle):
             return False
         for size in range(1, len(needle)):

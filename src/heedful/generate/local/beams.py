@@ -75,7 +75,12 @@ class BeamSearch:
         if going and not self._is_decided(max(way.total for _, way in going) / norm):
             self._ways = [way for _, way in going]
             return [(parent, way.ids[-1]) for parent, way in going]
-        self._tell([way for _, way in self._finished] + [way for _, way in going])
+        found = [way for _, way in self._finished]
+        if found and self.rows[0].chooser.distortion is not None:
+            # Only finished answers keep a constraint's promise. It may leave fewer of them than are wanted: they are told again.
+            self._tell([found[place % len(found)] for place in range(len(self.rows))])
+        else:
+            self._tell(found + [way for _, way in going])
         return []
 
     def _chosen(self, logits: torch.Tensor) -> tuple[list[Way], list[tuple[int, Way]]]:

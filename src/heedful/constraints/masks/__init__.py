@@ -1,0 +1,81 @@
+"""Masks: where an answer is -> all tokens that may come next, and for each how many tokens are enough to end the answer behind it.
+
+A composition is asked about one token at a time while answers are written. Masks say it of the whole vocabulary at once, from tables
+that are made once for each vocabulary; only for some compositions: those of words, characters and phrases (`prose`), and regular
+expressions alone (`forms`). What a mask allows the composition permits too; a mask may leave out a token that is permitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.constraints.composition import NEVER, Written
+from heedful.constraints.edges import PlainPart
+from heedful.constraints.masks.forms import regular_masks
+from heedful.constraints.masks.prose import prose_masks
+from heedful.constraints.masks.texts import token_texts
+from heedful.constraints.planner import Planner
+from heedful.constraints.tokens import TokenTable
+
+Costs = NDArray[np.int32]
+
+_LONGEST = 24
+"""Bytes of the plan's beginning that are looked at."""
+
+
+class _Source(Protocol):
+    def costs(self, state: Written, *, is_first: bool) -> Costs | None: ...
+
+
+class Masks:
+    """For one composition. Safe to use for many answers at once."""
+
+    def __init__(self, source: _Source, table: TokenTable, place: int, plain: PlainPart) -> None:
+        """`plain` is the part that keeps texts composed, the `place`th one."""
+        self._source, self._table, self._tokens = source, table, token_texts(table)
+        self._place, self._plain = place, plain
+        self._by_bytes = table._by_bytes
+
+    def costs(self, state: Written, permits: Callable[[int], bool], *, is_first: bool) -> Costs | None:
+        """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that may not come; None where
+        that cannot be told. `permits` is asked of a few single tokens."""
+        if state.is_over:
+            return np.full(len(self._table.data), NEVER, np.int32)
+        costs = self._source.costs(state, is_first=is_first)
+        if costs is None:
+            return None
+        self._refuse_combining(costs, state, self._tokens.pending(state.pending, is_first=is_first))
+        for token in self._singly(state):
+            if costs[token] >= NEVER and permits(token):
+                costs[token] = state.left - 2
+        for token in self._table.end_ids:
+            costs[token] = 0 if permits(token) else NEVER
+        return costs
+
+    def _refuse_combining(self, costs: Costs, state: Written, pending: bytes) -> None:
+        """Those that would make another character of the one before."""
+        for token, text in self._tokens.batch(pending).combining:
+            if costs[token] < NEVER and self._plain.step(state.states[self._place], text) is None:
+                costs[token] = NEVER
+
+    def _singly(self, state: Written) -> list[int]:
+        """Tokens that the plan begins with: one of them may be all that is left."""
+        text = b"".join(state.plan[:2])
+        known = (self._by_bytes.get(text[:size]) for size in range(1, min(len(text), _LONGEST) + 1))
+        return [token for token in known if token is not None]
+
+
+def masks_of(planner: Planner, table: TokenTable) -> Masks | None:
+    """None for compositions of which masks cannot be made so."""
+    source: _Source | None = prose_masks(planner, table) or regular_masks(planner, table)
+    if source is None:
+        return None
+    place, plain = next((n, part) for n, part in enumerate(planner._parts) if isinstance(part, PlainPart))
+    return Masks(source, table, place, plain)
+
+
+__all__ = ["Masks", "masks_of"]

@@ -1,0 +1,52 @@
+"""How many words a token adds, which depends on how the text before it ends: `don` and `'t` are one word, `a` and `'t` are too."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heedful.constraints.counting import WordsPart
+from heedful.constraints.masks.texts import TokenTexts
+
+_ENDINGS = ("", "a", "1", "a_", "a'", "1,", "的", "_")
+"""Texts that stand for all that a text may end with."""
+_PROBES = ("a", "1", "'a", ",1", "_a", "_", "的", "\u0903")
+_MOST_KNOWN = 4096
+
+Signature = tuple[int, ...]
+
+
+class Follow:
+    """For one way to count words."""
+
+    def __init__(self, part: WordsPart, tokens: TokenTexts) -> None:
+        self._part, self._tokens = part, tokens
+        self._endings: dict[Signature, str] = {}
+        for ending in _ENDINGS:
+            self._endings.setdefault(self._signature(ending), ending)
+        self._known: dict[str, str | None] = {}
+        self._added: dict[str, list[int]] = {ending: [] for ending in _ENDINGS}
+
+    def added(self, tail: str) -> NDArray[np.int64] | None:
+        """(shapes,): words that a text of each shape adds behind `tail`; None where nothing that is known ends so."""
+        ending = self._known.get(tail, "?")
+        if ending == "?":
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            ending = self._known[tail] = self._endings.get(self._signature(tail))
+        if ending is None:
+            return None
+        shapes, added = self._tokens.shapes, self._added[ending]
+        if len(added) < len(shapes):
+            before = self._count(ending)
+            # As a whole, so that other threads never see half of it.
+            more = [self._count(ending + shape) - before for shape in shapes[len(added) :]]
+            added = self._added[ending] = [*added, *more]
+        return np.array(added, np.int64)
+
+    def _signature(self, tail: str) -> Signature:
+        before = self._count(tail)
+        return tuple(self._count(tail + probe) - before for probe in _PROBES)
+
+    def _count(self, text: str) -> int:
+        return self._part.number((0, text))
