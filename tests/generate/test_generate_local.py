@@ -19,7 +19,7 @@ from heedful.generate.local import padded as padded_module
 from heedful.generate.local import reading as reading_module
 from heedful.generate.local.kernels.model import KernelModel
 from heedful.models import LoadedModel, load
-from heedful.records import Generation, Message, RequirementSpec
+from heedful.records import Generation, Message
 from heedful.render import renderer_for
 
 PROMPTS = ["hello", "用中文介绍一下北京。", "the " * 40, "a", "List three colours, then stop.", "x" * 90]
@@ -319,7 +319,6 @@ def test_prompts_that_are_too_long_are_refused_at_once(loaded: LoadedModel) -> N
         (ask("a", n=0), "n is 0"),
         (ask("a", stop=("",)), "stop string is empty"),
         (replace(ask("a"), control={"tone": 1}), "control attributes"),
-        (replace(ask("a"), requirements=(RequirementSpec("words"),)), "asks for nothing"),
     ],
 )
 def test_what_cannot_be_answered_as_asked_is_refused(engine: LocalEngine, request_: Request, words: str) -> None:

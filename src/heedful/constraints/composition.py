@@ -149,16 +149,21 @@ class Composition:
     def allowed(self, state: Written) -> NDArray[np.bool_]:
         """(vocabulary,) of bool: tokens that may come next; nearly all of them, and none that may not. Takes a second for large
         vocabularies where there are no tables for what is composed (`masks`)."""
+        mask = self.mask(state)
+        if mask is None:
+            mask = np.array([self.permits(state, token) for token in range(len(self._table.data))], bool)
+        return mask
+
+    def mask(self, state: Written) -> NDArray[np.bool_] | None:
+        """`allowed`, where it takes less than a few single tokens do; else None."""
         costs = self.costs(state)
-        if costs is None:
-            return np.array([self.permits(state, token) for token in range(len(self._table.data))], bool)
-        return costs < NEVER
+        return None if costs is None else costs < NEVER
 
     def costs(self, state: Written) -> NDArray[np.int32] | None:
         """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that are not in `allowed`; None
         where there are no tables."""
         if self._masks is False:
-            # Imports numba, and most answers are written without masks.
+            # Most answers are written without masks.
             from heedful.constraints.masks import masks_of
 
             self._masks = masks_of(self._planner, self._table)

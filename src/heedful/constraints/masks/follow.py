@@ -25,10 +25,11 @@ class Follow:
         for ending in _ENDINGS:
             self._endings.setdefault(self._signature(ending), ending)
         self._known: dict[str, str | None] = {}
-        self._added: dict[str, list[int]] = {ending: [] for ending in _ENDINGS}
+        self._added: dict[str, list[tuple[int, bool]]] = {ending: [] for ending in _ENDINGS}
 
-    def added(self, tail: str) -> NDArray[np.int64] | None:
-        """(shapes,): words that a text of each shape adds behind `tail`; None where nothing that is known ends so."""
+    def added(self, tail: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
+        """Words that a text of each shape adds behind `tail`, and whether a word right behind it would be one with its last; both
+        (shapes,). None where nothing that is known ends as `tail` does."""
         ending = self._known.get(tail, "?")
         if ending == "?":
             if len(self._known) >= _MOST_KNOWN:
@@ -38,11 +39,14 @@ class Follow:
             return None
         shapes, added = self._tokens.shapes, self._added[ending]
         if len(added) < len(shapes):
-            before = self._count(ending)
             # As a whole, so that other threads never see half of it.
-            more = [self._count(ending + shape) - before for shape in shapes[len(added) :]]
-            added = self._added[ending] = [*added, *more]
-        return np.array(added, np.int64)
+            added = self._added[ending] = [*added, *(self._behind(ending, shape) for shape in shapes[len(added) :])]
+        columns = np.array(added, np.int64)
+        return columns[:, 0], columns[:, 1] > 0
+
+    def _behind(self, ending: str, shape: str) -> tuple[int, bool]:
+        number = self._count(ending + shape)
+        return number - self._count(ending), shape[-1] in "'_" and self._count(ending + shape + "a") == number
 
     def _signature(self, tail: str) -> Signature:
         before = self._count(tail)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.constraints.machine import State
+from heedful.constraints.masks.blocks import WIDTH, Block, Needs, block_of, spoiled
 from heedful.constraints.masks.needles import Needles
-from heedful.constraints.masks.stands import NONE_LOST, Stand, is_too_often, num_missing, stands_of
+from heedful.constraints.masks.stands import NONE_LOST, Stand, stands_of
 from heedful.constraints.masks.suffixes import Begun, Divided, suffixes_of
 from heedful.constraints.masks.texts import NUM_KINDS, Batch, TokenTexts
-from heedful.constraints.masks.wanted import Prices, Size, Wanted, are_apart
+from heedful.constraints.masks.wanted import NO_SIZE, Prices, Size, Wanted, are_apart
 from heedful.constraints.phrases import PhrasesPart
-
-Needs = NDArray[np.int64]
-"""(..., 6): tokens, words at least and at most, characters at least and at most, and whether a phrase occurs too often."""
-WIDTH = 6
 
 _MOST_KNOWN = 512
 
@@ -51,8 +47,9 @@ class Missing:
         self._parts, self._tokens = parts, tokens
         self._needles, self._suffixes = Needles.of(tokens), suffixes_of(tokens)
         self._known: dict[object, Reckoned] = {}
-        self._blocks: dict[object, _Block] = {}
+        self._blocks: dict[object, Block] = {}
         asked = [one for _, _, wanted in parts for one in wanted if one.phrase.low]
+        self._bringing = _bringing([one for _, part, wanted in parts for one in wanted if not part._any_of])
         self.attached = prices.attached + max((prices.more_attached(one.phrase.text) for one in asked), default=0)
         """Tokens more that a plan may take where no space comes before it."""
         self.is_exact = all(
@@ -101,7 +98,9 @@ class Missing:
 
     def _made(self, stands: Sequence[Stand | None], pending: bytes, batch: Batch) -> Reckoned:
         base = np.zeros((NUM_KINDS, WIDTH), np.int64)
-        blocks: list[_Block] = []
+        every = [one for _, _, wanted in self._parts for one in wanted]
+        absent = {one for one, stand in zip(every, stands, strict=True) if stand is not None and not stand.number}
+        blocks: list[Block] = []
         at = 0
         for _, part, wanted in self._parts:
             own = stands[at : at + len(wanted)]
@@ -113,11 +112,19 @@ class Missing:
             for ones, several in groups:
                 if all(stand is None for stand in several):
                     continue
-                key = (pending, id(ones[0]), *several)
+                is_brought = not absent.isdisjoint(self._bringing.get(ones[0], ()))
+                key = (pending, ones[0], is_brought, *several)
                 if key not in self._blocks:
                     if len(self._blocks) >= _MOST_KNOWN * 8:
                         self._blocks.clear()
-                    self._blocks[key] = self._block(ones, several, pending, batch)
+                    size = NO_SIZE if is_brought else Size.most([one.size for one in ones])
+                    effects = [
+                        self._needles.effects(one.needle, stand.ending, stand.begun, pending, one.fold)
+                        if stand is not None
+                        else None
+                        for one, stand in zip(ones, several, strict=True)
+                    ]
+                    self._blocks[key] = block_of(ones, size, several, effects, self._tokens.columns[:, 4], batch)
                 base += self._blocks[key].base
                 blocks.append(self._blocks[key])
         is_losing = np.any(
@@ -126,44 +133,13 @@ class Missing:
         )
         return self._joined(base, is_losing, blocks, pending, batch)
 
-    def _block(self, wanted: Sequence[Wanted], stands: Sequence[Stand | None], pending: bytes, batch: Batch) -> _Block:
-        """One phrase, or several of which any will do."""
-        is_group = len(wanted) > 1
-        size = Size.most([one.size for one in wanted])
-        kinds = self._tokens.columns[:, 4]
-        touched: dict[int, list[tuple[int, int, int, bool]]] = defaultdict(list)
-        for place, (one, stand) in enumerate(zip(wanted, stands, strict=True)):
-            if stand is not None:
-                effects = self._needles.effects(one.needle, stand.ending, stand.begun, pending, one.fold)
-                for token, completed_now, begun_now, ends in effects.rows():
-                    touched[token].append((place, completed_now, begun_now, ends))
-        missing = [num_missing(wanted, stands, kind, {}, is_group) for kind in range(NUM_KINDS)]
-        too_many = [is_too_often(wanted, stands, kind, {}, is_group) for kind in range(NUM_KINDS)]
-        base = np.array([(*(number * value for value in size.values), bad)
-                         for number, bad in zip(missing, too_many, strict=True)], np.int64)  # fmt: skip
-        rows = []
-        for token, found in touched.items():
-            kind = int(kinds[batch.dense[token] - 1])
-            completed = {place: number for place, number, _, _ in found}
-            number = num_missing(wanted, stands, kind, completed, is_group)
-            bad = is_too_often(wanted, stands, kind, completed, is_group)
-            more = [(number - missing[kind]) * value for value in size.values]
-            begun = next((begun for place, _, begun, _ in found if place == 0), 0)
-            rest = wanted[0].rests[begun] if begun and number else None
-            glued = [one - other for one, other in zip(rest.values, size.values, strict=True)] if rest else [0] * 5
-            at_end = any(at_end for *_, at_end in found)
-            rows.append((token, *more, bad - too_many[kind], rest is not None, *glued, at_end, begun))
-        table = np.array(rows, np.int64).reshape(-1, 15)
-        return _Block(wanted[0], size, base, table[:, 0], table[:, 1:7], table[:, 7] > 0, table[:, 8:13], table[:, 13] > 0,
-                      table[:, 14])  # fmt: skip
-
     def _joined(
-        self, base: Needs, is_losing: NDArray[np.bool_], blocks: Sequence[_Block], pending: bytes, batch: Batch
+        self, base: Needs, is_losing: NDArray[np.bool_], blocks: Sequence[Block], pending: bytes, batch: Batch
     ) -> Reckoned:
         inside = tuple(
             Begun(block.wanted, block.size, order)
             for order, block in enumerate(blocks)
-            if block.base[0, 0] and not block.wanted.needle.whole_word
+            if block.base[0, 0] and block.size is not NO_SIZE and not block.wanted.needle.whole_word
         )
         ids = np.concatenate([block.ids for block in blocks]) if blocks else np.zeros(0, np.int64)
         if not len(ids):
@@ -190,44 +166,8 @@ class Missing:
                         assert rest is not None
                         rows[place, :5] += np.subtract(rest.values, one.size.values)
                         is_free[place] = False
-        rows[~is_free, 5] += _spoiled(blocks, unique[~is_free])
+        rows[~is_free, 5] += spoiled(blocks, unique[~is_free])
         return Reckoned(base, is_losing, inside, unique, rows, apart)
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """One phrase at one place; or several of which any will do, the first of which is `wanted`."""
-
-    wanted: Wanted
-    size: Size
-    base: Needs
-    ids: NDArray[np.int64]
-    more: Needs
-    is_begun: NDArray[np.bool_]
-    """Tokens after which a plan would complete it first."""
-    glued: NDArray[np.int64]
-    """(tokens, 5): what that saves."""
-    at_end: NDArray[np.bool_]
-    begun: NDArray[np.int64]
-
-
-def _spoiled(blocks: Sequence[_Block], begun: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Of tokens after which something is begun: where completing it would end another phrase, or write one too often."""
-    spoiled = np.zeros(len(begun), bool)
-    for block in blocks:
-        spoiled |= np.isin(begun, block.ids[block.at_end])
-        if block.wanted.phrase.high is None:
-            continue
-        for token, length in zip(block.ids.tolist(), block.begun.tolist(), strict=True):
-            if length and token in begun:
-                left = block.wanted.needle.text[:length]
-                for other in blocks:
-                    if other is not block and (other.is_begun & (other.ids == token)).any():
-                        reached = int(other.begun[other.ids == token][0])
-                        rest = other.wanted.needle.text[reached:]
-                        if block.wanted.needle.text in left + rest:
-                            spoiled |= begun == token
-    return spoiled
 
 
 def _has_border(text: str) -> bool:
@@ -241,3 +181,13 @@ def _leading_marks(text: str) -> str:
             break
         found += character if not character.isspace() else ""
     return found
+
+
+def _bringing(wanted: Sequence[Wanted]) -> dict[Wanted, list[Wanted]]:
+    """For each phrase the phrases that it is a part of: as long as one of them is missing a plan brings both with it."""
+    once = [one for one in wanted if one.phrase.low == 1]
+    return {
+        one: [other for other in once if other is not one and one.is_in(other)]
+        for one in once
+        if any(other is not one and one.is_in(other) for other in once)
+    }

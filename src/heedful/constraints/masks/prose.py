@@ -23,7 +23,7 @@ from heedful.constraints.masks.filling import Filling
 from heedful.constraints.masks.follow import Follow
 from heedful.constraints.masks.missing import Missing
 from heedful.constraints.masks.noise import Noise
-from heedful.constraints.masks.texts import APART, MARK, TokenTexts, token_texts
+from heedful.constraints.masks.texts import TokenTexts, token_texts
 from heedful.constraints.masks.wanted import Prices
 from heedful.constraints.phrases import PhrasesPart
 from heedful.constraints.planner import Planner
@@ -42,6 +42,8 @@ class _Place:
     characters: int
     added: NDArray[np.int64] | None
     """Words that each class adds."""
+    joins: Mask
+    """Classes behind which the first word of a plan would be one with the last that was written."""
     noisy: Mask
     """Classes that would be refused for their blanks or marks."""
     left: int
@@ -100,18 +102,20 @@ class ProseMasks:
 
     def _place(self, state: Written, columns: NDArray[np.int64]) -> _Place | None:
         added, words, characters = None, 0, 0
+        joins = np.zeros(len(columns), bool)
         if self._words and self._follow:
             number, part = self._words
             by_shape = self._follow.added(state.states[number][1])
             if by_shape is None:
                 return None
-            words, added = part.number(state.states[number]), by_shape[columns[:, 0]]
+            words = part.number(state.states[number])
+            added, joins = by_shape[0][columns[:, 0]], by_shape[1][columns[:, 0]]
         if self._characters:
             number, counted = self._characters
             characters = counted.number(state.states[number])
         runs = state.states[self._restraint[0]] if self._restraint else None
         noisy = self._noise.refused(runs, self._missing.leading_marks)[columns[:, 0]]
-        return _Place(words, characters, added, noisy, state.left, state.wanted)
+        return _Place(words, characters, added, joins, noisy, state.left, state.wanted)
 
     def _old_plans(
         self, state: Written, place: _Place, columns: NDArray[np.int64], is_losing: Mask
@@ -120,20 +124,23 @@ class ProseMasks:
         found = np.full(len(columns), NEVER, np.int64)
         if self._missing.is_bounded or state.pending or not (state.plan and state.plan[0].startswith(b" ")):
             return found
-        may_stand = (columns[:, 2] == APART) & (columns[:, 3] == 0) & ~place.noisy & ~is_losing[columns[:, 4]]
+        may_stand = (columns[:, 2] > 0) & (columns[:, 3] == 0) & ~place.noisy & ~is_losing[columns[:, 4]]
         for plan in (state.plan, state.plan[:-1]):
             after = self._planner.step(state.states, b"".join(plan).decode()) if plan else None
-            spelled = [self._tokens.table.spell(piece) for piece in plan]
-            cost = sum(len(one) for one in spelled if one is not None)
-            if after is None or not max(state.wanted - 1, 0) <= cost <= state.left - 2:
+            if after is None or not self._others_accept(after):
                 continue
-            serves = may_stand & self._others_accept(after)
+            serves = may_stand.copy()
             for counted, added in ((self._words, place.added), (self._characters, columns[:, 1])):
                 if counted is not None and added is not None:
                     number, part = counted
                     numbers = part.number(after[number]) + added
                     serves &= (numbers >= part.low) & (part.high is None or numbers <= part.high)
-            found = np.where(serves, np.minimum(found, cost), found)
+            spelled = [self._tokens.table.spell(piece) for piece in plan]
+            cost = sum(len(one) for one in spelled if one is not None)
+            if max(state.wanted - 1, 0) <= cost <= state.left - 2:
+                found[serves] = cost
+            # The planner takes the first that serves, and nothing else when that is too long.
+            may_stand &= ~serves
         return found
 
     def _others_accept(self, states: Sequence[State]) -> bool:
@@ -147,7 +154,6 @@ class ProseMasks:
     ) -> NDArray[np.int64]:
         """Tokens to the end behind tokens of `classes`; `needs` (tokens, as `Missing` has them) of what would be missing."""
         tokens, words_low, words_high, characters_low, characters_high, is_bad = needs.T
-        joint = columns[:, 2]
         now_words = place.words + (place.added[classes] if place.added is not None else 0)
         now_characters = place.characters + columns[:, 1]
         filling = self._filling.tokens(
@@ -156,9 +162,9 @@ class ProseMasks:
             now_characters + characters_low,
             now_characters + characters_high,
             max(place.wanted - 1, 0),
-            joint == MARK,
+            place.joins[classes],
         )
-        costs = tokens + filling + columns[:, 3] + np.where(joint == APART, 0, self._missing.attached)
+        costs = tokens + filling + columns[:, 3] + np.where(columns[:, 2], 0, self._missing.attached)
         refused = place.noisy[classes] | (is_bad > 0) | (costs > place.left - 2)
         return np.where(refused, NEVER, costs)
 

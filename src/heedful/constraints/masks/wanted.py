@@ -47,6 +47,10 @@ class Size:
         return Size(*(min(column) if place in (1, 3) else max(column) for place, column in enumerate(columns)))
 
 
+NO_SIZE = Size(0, 0, 0, 0, 0)
+"""Of what comes with something else."""
+
+
 class Wanted:
     """One phrase of one part."""
 
@@ -62,6 +66,14 @@ class Wanted:
         self.rests: list[Size | None] = [None]
         for begun in range(1, len(phrase.needle)):
             self.rests.append(prices.rest_size(phrase, begun, is_part=is_part))
+
+    def is_in(self, other: Wanted) -> bool:
+        """Whether writing `other` writes it too."""
+        if other.phrase.text.casefold() == self.phrase.text.casefold():
+            return False
+        return self.phrase.text.casefold() in other.phrase.text.casefold() and (
+            self.needle.count(self.fold(other.phrase.text)) > 0
+        )
 
 
 class Prices:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from heedful.generate.engine import Sampling
 from heedful.generate.local.distortion import Distortion
@@ -40,6 +42,9 @@ Constraint = MaskConstraint | LazyConstraint
 
 _NUM_TRIED = 64
 """The likeliest tokens that are tried; where none of them may come, one of the constraint's own is taken."""
+_NUM_SINGLY = 4
+"""So many are asked about one by one, a tenth of a millisecond each and more where a plan is sought in vain; then all at once, if
+the constraint has a mask at hand."""
 
 
 class Chooser:
@@ -82,12 +87,12 @@ class Chooser:
         twin.distortion = copy(self.distortion)
         return twin
 
-    def choose(self, logits: torch.Tensor) -> int:
-        """The next token; `logits` (vocabulary,) stay as they are."""
+    def choose(self, logits: torch.Tensor, likeliest: int | None = None) -> int:
+        """The next token; `logits` (vocabulary,) stay as they are. `likeliest`: the largest of them, where it is known."""
         free = logits
         if self.adjusts:
-            logits = self.adjusted(logits)
-        token = self._pick(logits)
+            logits, likeliest = self.adjusted(logits), None
+        token = likeliest if likeliest is not None and self._generator is None else self._pick(logits)
         if self._lazy is None:
             return token
         assert self.distortion is not None
@@ -136,27 +141,43 @@ class Chooser:
 
     def _pick(self, logits: torch.Tensor) -> int:
         if self._generator is None:
-            return int(logits.argmax())
+            return int(logits.float().numpy(force=True).argmax())
         return draw(logits, self.sampling, self._generator)
 
     def _permitted(self, logits: torch.Tensor, first: int) -> tuple[int, list[int]]:
         """Choose again without what may not come, beginning with `first`; also what was refused. Sampling so draws from
         exactly the tokens that may come, in proportion: what is drawn and refused is as if it had never been there."""
         assert self._lazy is not None
-        logits, refused, token = logits.float().clone(), [first], first
-        ranked = iter(logits.topk(min(_NUM_TRIED, len(logits))).indices.tolist() if self._generator is None else ())
-        for _ in range(_NUM_TRIED):
-            logits[token] = -torch.inf
-            token = next(ranked, -1) if self._generator is None else self._pick(logits)
-            if token == first:
-                continue
-            if token < 0 or logits[token] == -torch.inf:
+        # With numpy: what PyTorch does with several threads waits for them, longer than all of this takes.
+        values, refused, token = logits.float().numpy(force=True).copy(), [first], first
+        for number in range(_NUM_TRIED):
+            values[token] = -np.inf
+            if number == _NUM_SINGLY and hasattr(self._lazy, "mask"):
+                refused += self._ruled_out(values, self._lazy.mask(self._state))
+            if values.max() == -np.inf:
                 break
+            token = int(values.argmax()) if self._generator is None else self._pick(torch.from_numpy(values))
             if self._lazy.permits(self._state, token):
                 return token, refused
             refused.append(token)
+        if self._generator is not None and hasattr(self._lazy, "allowed"):
+            # What may come is far from what the model would say: all of it has to be known for a fair draw.
+            self._ruled_out(values, self._lazy.allowed(self._state))
+            if values.max() > -np.inf:
+                return self._pick(torch.from_numpy(values)), refused
         sure = self._lazy.sure(self._state)
-        return max(sure, key=lambda token: float(logits[token])), refused
+        return max(sure, key=lambda token: float(values[token])), refused
+
+    def _ruled_out(self, values: NDArray[np.float32], mask: NDArray[np.bool_] | None) -> list[int]:
+        """Take from `values` all that `mask` (vocabulary,) leaves out; returns those that would have been chosen before others."""
+        if mask is None:
+            return []
+        is_out = np.ones(len(values), bool)
+        is_out[: len(mask)] = ~mask[: len(values)]
+        best = values[~is_out].max(initial=-np.inf)
+        likelier: list[int] = np.flatnonzero(is_out & (values > best)).tolist() if self._generator is None else []
+        values[is_out] = -np.inf
+        return likelier
 
     def accept(self, token: int) -> None:
         """Remember what was chosen."""
@@ -204,8 +225,10 @@ class Chooser:
 
 def choose(logits: torch.Tensor, choosers: Sequence[Chooser | None]) -> list[int]:
     """One token for each row of `logits` (rows, vocabulary); without a chooser the likeliest."""
-    chosen: list[int] = logits.argmax(dim=-1).tolist()
+    # PyTorch's threads wait for each other longer than numpy takes.
+    largest = logits.float().numpy().argmax(axis=-1) if logits.is_cpu else logits.argmax(dim=-1)
+    chosen: list[int] = largest.tolist()
     for row, chooser in enumerate(choosers):
         if chooser is not None and not chooser.takes_the_likeliest:
-            chosen[row] = chooser.choose(logits[row])
+            chosen[row] = chooser.choose(logits[row], chosen[row])
     return chosen

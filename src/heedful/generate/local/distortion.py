@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -25,14 +26,16 @@ class Distortion:
 
     def add(self, logits: torch.Tensor, token: int, refused: Sequence[int]) -> None:
         """`token` was chosen from `logits` (vocabulary,) after all of `refused` had been."""
-        logits = logits.float()
-        norm = float(logits.logsumexp(-1))
+        # With numpy: PyTorch's threads wait for each other longer than this takes, 0.03 ms for 49 thousand tokens.
+        values = logits.float().numpy(force=True)
+        largest = float(values.max())
+        norm = largest + float(np.log(np.exp(values - largest).sum()))
         self.num_tokens += 1
         self.num_forced += bool(refused)
-        self.logprob += float(logits[token]) - norm
-        self.free_logprob += float(logits.max()) - norm
+        self.logprob += float(values[token]) - norm
+        self.free_logprob += largest - norm
         if refused:
-            self.removed += float((logits[list(refused)] - norm).exp().sum())
+            self.removed += float(np.exp(values[list(refused)] - norm).sum())
 
     def report(self) -> dict[str, Any]:
         """As plain data, per token where that says more."""
