@@ -110,10 +110,21 @@ def _json(table: TokenTable, data: Path) -> list[Case]:
                 plan = compose([spec], table, max_tokens=400).start().plan
             except RequirementError:
                 continue
-            text = b"".join(plan).decode()
+            # The others want properties in the schema's order.
+            text = json.dumps(_ordered(json.loads(b"".join(plan)), row["schema"]), ensure_ascii=False)
             if len(text) >= 40:
                 found.append(_json_case(f"json {row['subset']} {row['name']}", row["schema"], text))
     return found
+
+
+def _ordered(value: Any, schema: Any) -> Any:
+    """`value` with the properties of objects in the order of the schema, so far as it is told in place."""
+    if not isinstance(value, dict) or not isinstance(schema, dict):
+        return value
+    known = schema.get("properties", {})
+    names = [name for name in known if name in value]
+    names += [name for name in value if name not in known]
+    return {name: _ordered(value[name], known.get(name)) for name in names}
 
 
 def _json_case(name: str, schema: dict[str, Any], text: str) -> Case:

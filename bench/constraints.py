@@ -38,6 +38,8 @@ from constraint_batch import batch
 from constraint_cases import Case, cases
 from heedful.constraints import Composition, TokenTable, compose
 from heedful.constraints.composition import NEVER
+from heedful.constraints.masks import masks_of
+from heedful.constraints.masks.texts import token_texts
 from heedful.models import folder_of, load
 from heedful.models.vocabulary import Vocabulary
 from peers.environments import python_of
@@ -67,7 +69,7 @@ class Timed:
             try:
                 seconds = self.walk()
             except (RuntimeError, TimeoutError) as error:
-                self.error = str(error)
+                self.error = str(error).splitlines()[0][:160]
             else:
                 (self.first if is_first else self.steps).extend(seconds)
 
@@ -85,14 +87,19 @@ def main() -> None:
     guidance, peer = Guidance(backend.to_str(), end), opened_peer(end)
     found: dict[str, dict[str, Timed]] = {}
     sound = True
+    started = time.perf_counter()
+    token_texts(table).batch(b"")
+    say(f"tables of the vocabulary: {(time.perf_counter() - started) * 1e3:.0f} ms, once")
     torch.set_num_threads(1)
     for case in cases(table, DATA):
+        started = time.perf_counter()
         composition = compose(case.specs, table, max_tokens=case.max_tokens)
+        composed = time.perf_counter() - started
         tokens = along(composition, table, case)
         sides = {"lazily": Timed(lambda c=composition, t=tokens: lazily(c, t))}
-        if composition.costs(composition.start()) is not None:
+        has_masks = masks_of(composition._planner, table) is not None
+        if has_masks:
             sides["mask"] = Timed(lambda c=composition, t=tokens: masks(c, t))
-            sound &= is_sound(composition, tokens)
         if case.theirs is not None:
             sides["llguidance"] = Timed(guidance.walk(*case.theirs, tokens))
             if peer is not None and case.theirs[0] != "lark":
@@ -100,8 +107,10 @@ def main() -> None:
         for number in range(ROUNDS + 1):
             for side in sides.values():
                 side.take(is_first=number == 0)
+        sound &= not has_masks or is_sound(composition, tokens)
         found[case.name] = sides
-        tell(case.name, len(tokens), sides)
+        say(f"{case.name}: {len(tokens)} tokens, composed in {composed * 1e3:.1f} ms")
+        tell(sides)
     torch.set_num_threads(os.cpu_count() or 1)
     slowdown, batch_checks = batch(loaded, say)
     print(json.dumps(summary(found, slowdown, {"masks_are_sound": sound, **batch_checks})))
@@ -201,11 +210,11 @@ class Guidance:
 
     def __init__(self, tokenizer: str, end: int) -> None:
         import llguidance
-        import llguidance.numpy as masks_of
+        import llguidance.numpy as bitmasks
 
-        self._llguidance, self._masks = llguidance, masks_of
+        self._llguidance, self._masks = llguidance, bitmasks
         self._tokenizer = llguidance.LLTokenizer(tokenizer, eos_token=end)
-        self._mask = masks_of.allocate_token_bitmask(1, self._tokenizer.vocab_size)
+        self._mask = bitmasks.allocate_token_bitmask(1, self._tokenizer.vocab_size)
 
     def walk(self, kind: str, what: Any, tokens: Sequence[int]) -> Walk:
         matchers = self._llguidance.LLMatcher
@@ -221,7 +230,7 @@ class Guidance:
                 self._masks.fill_next_token_bitmask(matcher, self._mask)
                 seconds.append(time.perf_counter() - started)
                 if not matcher.consume_token(token):
-                    raise RuntimeError(matcher.get_error()[:160] or "it refuses the answer")
+                    raise RuntimeError(matcher.get_error() or "it refuses the answer")
             return seconds
 
         return walked
@@ -287,8 +296,7 @@ def opened_peer(end: int) -> Peer | None:
 # -- told ------------------------------------------------------------------------------------------------------------------
 
 
-def tell(name: str, num_tokens: int, sides: dict[str, Timed]) -> None:
-    say(f"{name}, {num_tokens} tokens")
+def tell(sides: dict[str, Timed]) -> None:
     for side, one in sides.items():
         said = one.error or (
             f"p50 {one.at(50):8.3f} ms   p99 {one.at(99):8.3f} ms   first {max(one.first) * 1e3:9.1f} ms"
