@@ -6,8 +6,8 @@
 the same strings and give 8,000 log-likelihoods; what they make of the strings is compared id by id. lm-eval (in a process and an
 environment of its own, called as its tasks call it) sorts by length and runs in its best batch size and number format on this machine,
 chosen by short trials that are printed. Times run from strings to log-likelihoods, loading left out; rounds are data sets, the sides by
-turns. `vs_lm_eval` is ours in 32 bits, whose scores must be transformers'; int8 is printed beside it with what it changes. The last line
-is JSON.
+turns. `vs_lm_eval` is ours in 32 bits, whose scores must be transformers', against the peer's fastest number format; beside it int8 with what it
+changes, and both in 32 bits. The last line is JSON.
 
 About half of the items come with options of their own: four (MMLU's anatomy and astronomy, AG News), or more, of which the right one and
 three others are scored (TruthfulQA, CommonsenseQA, QASC). The others are real questions with their own answer and three other rows'.
@@ -146,6 +146,7 @@ def summary(
     ratios = {
         "vs_lm_eval": seconds[theirs] / seconds["ours float32"],
         "vs_lm_eval_int8": seconds[theirs] / seconds["ours int8"],
+        "vs_lm_eval_float32": seconds["lm-eval float32"] / seconds["ours float32"],
         "share_of_gemm_peak": work.operations / seconds["ours float32"] / gemm_peak(),
     }
     by_source = {name: found[theirs][name].seconds / found["ours float32"][name].seconds for name in rounds}
