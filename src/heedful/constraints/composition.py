@@ -196,7 +196,7 @@ class Composition:
     ) -> tuple[Pieces, int] | None:
         """A plan, `first` before it, of as many tokens as `bounds` tells: the least, and one more than the most."""
         wanted, left = bounds
-        if old and (again := self._again(states, before, old)) is not None:
+        for again in self._again(states, before, old) if old else ():
             cost = self._cost(again)
             if cost is not None and wanted <= cost < left:
                 return again, cost
@@ -209,24 +209,24 @@ class Composition:
                 return plan, cost
         return None
 
-    def _again(self, states: tuple[State, ...], before: str, old: Pieces) -> Pieces | None:
-        """The plan of before, where it still serves; without one of its pieces, where one is too many."""
+    def _again(self, states: tuple[State, ...], before: str, old: Pieces) -> Iterator[Pieces]:
+        """The plan of before, where it still serves: without one of its words, which has been written otherwise, or as it is."""
         if before[-1:].isspace() and old[0].startswith(b" "):
             old = (old[0][1:], *old[1:]) if len(old[0]) > 1 else old[1:]
-        plans = [old, old[:-1]] if len(old) > 1 else [old]
+        plans = [old]
         # Where another word came than the one that was planned, the rest of the plan is not glued to it.
         if old and (gap := between(before, old[0].decode(errors="replace"))):
-            spaced = (gap.encode() + old[0], *old[1:])
-            plans = [spaced, spaced[:-1], *plans] if len(spaced) > 1 else [spaced, *plans]
-        for plan in plans:
+            plans.insert(0, (gap.encode() + old[0], *old[1:]))
+        # The shorter first: else a plan for many words would outgrow what is left. The last piece may have to be the last.
+        shorter = [cut for plan in plans for cut in (plan[:-1], (*plan[:-2], *plan[-1:])) if len(plan) > 2]
+        for plan in (*shorter, *plans):
             try:
                 text = b"".join(plan).decode()
             except UnicodeDecodeError:
-                return None
+                return
             after = self._planner.step(states, text)
             if after is not None and self._planner.accepts(after):
-                return plan
-        return None
+                yield plan
 
     def _rest(self, plan: Pieces, data: bytes) -> Pieces | None:
         """What is left of `plan` behind `data`; None when it does not begin so."""

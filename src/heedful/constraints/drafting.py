@@ -77,7 +77,12 @@ class Draft:
         for item in self.items:
             put(item)
         num_marks = self.num_marks
-        for word in self.words:
+        for number, word in enumerate(self.words):
+            if number and voice.is_spaced:
+                # Between two such words is a space: plans may have hundreds.
+                pieces.append(f" {word}")
+                last = word
+                continue
             put(word)
             # Between words, where they look least like noise.
             if num_marks and not voice.is_spaced:
