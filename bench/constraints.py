@@ -128,7 +128,7 @@ def summary(found: dict[str, dict[str, Timed]], slowdown: float, checks: dict[st
 
     ratios = {
         "regex_mask_vs_llguidance": against("mask", "regex"),
-        "keywords_mask_vs_llguidance": against("mask", "6 keywords"),
+        "mask_vs_llguidance": against("mask", "6 keywords"),
         "json_lazily_vs_llguidance": against("lazily", "json"),
         "batch_slowdown": slowdown,
     }
