@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 NEVER = 1 << 20
 """More tokens than any budget has."""
 _EFFORT, _FIRST_EFFORT = 1, 6
+_LONG_PLAN = 40
+"""Pieces; making so long a plan takes milliseconds."""
 _NUM_CHARACTERS, _MOST_CHARACTERS = 8, 1 << 15
 """Characters that are tried in place of one whose first bytes are written already."""
 _CONTEXT = 16
@@ -196,10 +198,14 @@ class Composition:
     ) -> tuple[Pieces, int] | None:
         """A plan, `first` before it, of as many tokens as `bounds` tells: the least, and one more than the most."""
         wanted, left = bounds
+        still_serves = False
         for again in self._again(states, before, old) if old else ():
-            cost = self._cost(again)
+            still_serves, cost = True, self._cost(again)
             if cost is not None and wanted <= cost < left:
                 return again, cost
+        if still_serves and len(old) > _LONG_PLAN:
+            # Hundreds of words are still missing, and there is no room for one more: another plan would be as long.
+            return None
         if self._planner.is_hopeless(states) and before and before[-1:].isspace():
             return None
         for pieces in self._planner.plans(states, before, effort=_EFFORT, least=wanted):
