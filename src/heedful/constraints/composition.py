@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NEVER = 1 << 20
 """More tokens than any budget has."""
 _EFFORT, _FIRST_EFFORT = 1, 6
-_LONG_PLAN = 40
+LONG_PLAN = 40
 """Pieces; making so long a plan takes milliseconds."""
 _NUM_CHARACTERS, _MOST_CHARACTERS = 8, 1 << 15
 """Characters that are tried in place of one whose first bytes are written already."""
@@ -203,7 +203,7 @@ class Composition:
             still_serves, cost = True, self._cost(again)
             if cost is not None and wanted <= cost < left:
                 return again, cost
-        if still_serves and len(old) > _LONG_PLAN:
+        if still_serves and len(old) > LONG_PLAN:
             # Hundreds of words are still missing, and there is no room for one more: another plan would be as long.
             return None
         if self._planner.is_hopeless(states) and before and before[-1:].isspace():

@@ -14,7 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from heedful.constraints.composition import NEVER, Written
+from heedful import text as texts
+from heedful.constraints.composition import LONG_PLAN, NEVER, Written
 from heedful.constraints.counting import CharactersPart, CountedPart, WordsPart
 from heedful.constraints.edges import PlainPart, Restraint
 from heedful.constraints.fillers import between
@@ -23,7 +24,7 @@ from heedful.constraints.masks.filling import Filling
 from heedful.constraints.masks.follow import Follow
 from heedful.constraints.masks.missing import Missing
 from heedful.constraints.masks.noise import Noise
-from heedful.constraints.masks.texts import TokenTexts, token_texts
+from heedful.constraints.masks.texts import APART, TokenTexts, token_texts
 from heedful.constraints.masks.wanted import Prices
 from heedful.constraints.phrases import PhrasesPart
 from heedful.constraints.planner import Planner
@@ -86,6 +87,9 @@ class ProseMasks:
         old = None
         if (place.noisy[classes] < (costs[1:] >= NEVER)).any():
             old = self._old_plans(state, place, columns, reckoned.is_losing)
+            if len(state.plan) > LONG_PLAN and state.num_planned > state.left - 2:
+                # Then nothing else is looked for.
+                costs[1:] = NEVER
             costs[1:] = np.minimum(costs[1:], old[classes])
         found: Costs = costs.take(dense)
         ids = reckoned.ids
@@ -120,13 +124,40 @@ class ProseMasks:
     def _old_plans(
         self, state: Written, place: _Place, columns: NDArray[np.int64], is_losing: Mask
     ) -> NDArray[np.int64]:
-        """(classes,): tokens of the plan of before, or of all but its last piece, behind classes after which it still serves."""
+        """(classes,): tokens of the plan of before, or of all but one piece of it, behind classes after which it still serves."""
         found = np.full(len(columns), NEVER, np.int64)
-        if self._missing.is_bounded or state.pending or not (state.plan and state.plan[0].startswith(b" ")):
+        plan = state.plan
+        if self._missing.is_bounded or state.pending or not plan or texts.is_unspaced(plan[0].decode(errors="replace")):
             return found
+        is_spaced = plan[0].startswith(b" ")
+        if not is_spaced and state.before and not state.before[-1].isspace():
+            return found
+        may_stand: Mask = (columns[:, 3] == 0) & ~place.noisy & ~is_losing[columns[:, 4]] & ~place.joins
+        # Of two words one after the other another may have been written; what has to come last stays.
+        shorter = [plan[:-1], (*plan[:-2], *plan[-1:])] if len(plan) > 2 else []
+        for pieces in (*shorter, plan):
+            after = self._planner.step(state.states, b"".join(pieces).decode())
+            if after is None or not self._others_accept(after):
+                continue
+            first = pieces[0].removeprefix(b" ")
+            apart, attached = (self._spelled((start, *pieces[1:])) for start in (b" " + first, first))
+            costs = np.array([apart, attached, apart if is_spaced else attached])[columns[:, 2]]
+            serves = may_stand & (costs >= max(state.wanted - 1, 0)) & (costs <= state.left - 2)
+            for counted, added in ((self._words, place.added), (self._characters, columns[:, 1])):
+                if counted is not None and added is not None:
+                    number, part = counted
+                    numbers = part.number(after[number]) + added
+                    serves &= (numbers >= part.low) & (part.high is None or numbers <= part.high)
+            found = np.where(serves, np.minimum(found, costs), found)
+        return found
         may_stand = (columns[:, 2] > 0) & (columns[:, 3] == 0) & ~place.noisy & ~is_losing[columns[:, 4]]
-        for plan in (state.plan, state.plan[:-1]):
-            after = self._planner.step(state.states, b"".join(plan).decode()) if plan else None
+        plan = state.plan
+        shorter = [plan[:-1], (*plan[:-2], *plan[-1:])] if len(plan) > 2 else []
+        for pieces in (*shorter, plan):
+            cost = self._spelled(pieces)
+            if not max(state.wanted - 1, 0) <= cost <= state.left - 2:
+                continue
+            after = self._planner.step(state.states, b"".join(pieces).decode())
             if after is None or not self._others_accept(after):
                 continue
             serves = may_stand.copy()
@@ -135,13 +166,12 @@ class ProseMasks:
                     number, part = counted
                     numbers = part.number(after[number]) + added
                     serves &= (numbers >= part.low) & (part.high is None or numbers <= part.high)
-            spelled = [self._tokens.table.spell(piece) for piece in plan]
-            cost = sum(len(one) for one in spelled if one is not None)
-            if max(state.wanted - 1, 0) <= cost <= state.left - 2:
-                found[serves] = cost
-            # The planner takes the first that serves, and nothing else when that is too long.
-            may_stand &= ~serves
+            found[serves & (found > cost)] = cost
         return found
+
+    def _spelled(self, pieces: Sequence[bytes]) -> int:
+        spelled = [self._tokens.table.spell(piece) for piece in pieces if piece]
+        return sum(NEVER if one is None else len(one) for one in spelled)
 
     def _others_accept(self, states: Sequence[State]) -> bool:
         """Whether all is well but for words and characters."""
@@ -164,7 +194,7 @@ class ProseMasks:
             max(place.wanted - 1, 0),
             place.joins[classes],
         )
-        costs = tokens + filling + columns[:, 3] + np.where(columns[:, 2], 0, self._missing.attached)
+        costs = tokens + filling + columns[:, 3] + np.where(columns[:, 2] == APART, 0, self._missing.attached)
         refused = place.noisy[classes] | (is_bad > 0) | (costs > place.left - 2)
         return np.where(refused, NEVER, costs)
 

@@ -34,6 +34,8 @@ JOINS, DIGIT, UNSPACED, POINT, OTHER, FOLLOWS = range(6)
 """How a token begins: with a letter, with a digit, with a character that is a word, with one of `.,:`, otherwise, or with a
 character that belongs to the one before."""
 NUM_KINDS = 6
+APART, BLANK, MARK = range(3)
+"""What the next word follows: something that a space comes behind, a blank, or a mark that opens something."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +60,7 @@ class TokenTexts:
         self.table = table
         self.size = len(table.data)
         self._batches: dict[bytes, Batch] = {}
-        self._classes: dict[tuple[str, int, bool, int], int] = {}
+        self._classes: dict[tuple[str, int, int, int], int] = {}
         self._shapes: dict[str, int] = {}
         self._columns: NDArray[np.int64] = np.zeros((0, 5), np.int64)
         self._completions: dict[bytes, tuple[str, int] | None] = {}
@@ -87,13 +89,13 @@ class TokenTexts:
 
     @property
     def columns(self) -> NDArray[np.int64]:
-        """(classes, 5): shape, characters, whether the next word follows behind a space, tokens to complete the last character, kind."""
+        """(classes, 5): shape, characters, what the next word follows, tokens to complete the last character, kind."""
         if len(self._columns) < len(self._classes):
             names = list(self._shapes)
             kinds = [_kind(name) for name in names]
             rows = [
-                (self._shapes[shape], number, int(is_apart), extra, kinds[self._shapes[shape]])
-                for shape, number, is_apart, extra in list(self._classes)
+                (self._shapes[shape], number, joint, extra, kinds[self._shapes[shape]])
+                for shape, number, joint, extra in list(self._classes)
             ]
             self._columns = np.array(rows, np.int64).reshape(-1, 5)
         return self._columns
@@ -161,7 +163,7 @@ class TokenTexts:
     def _class(self, text: str, extra: int) -> int:
         shape = _RUNS.sub(lambda run: run[0][0], "".join(map(self._simple, text)))
         self._shapes.setdefault(shape, len(self._shapes))
-        key = (shape, texts.num_characters(text), between(text[-1], "a") != "", extra)
+        key = (shape, texts.num_characters(text), _joint(text[-1]), extra)
         return self._classes.setdefault(key, len(self._classes))
 
     def _simple(self, character: str) -> str:
@@ -208,3 +210,9 @@ def _kind(shape: str) -> Kind:
     if first == _MARK:
         return FOLLOWS
     return {"a": JOINS, "1": DIGIT, "的": UNSPACED}.get(first, OTHER)
+
+
+def _joint(last: str) -> int:
+    if last.isspace():
+        return BLANK
+    return APART if between(last, "a") else MARK
