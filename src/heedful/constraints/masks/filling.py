@@ -23,7 +23,7 @@ class Filling:
         self._words, self._characters = _plain(words), _plain(characters)
         self.is_mixed = words is not None and characters is not None
         self._has_characters = characters is not None
-        self._by_words = np.array(prices.by_words, np.int64)
+        self._by_words = prices.by_words
         self._by_characters = np.array(
             [prices.by_characters(number) for number in range(min(self._characters[0], MOST_FILLED) + 1)], np.int64
         )
@@ -73,11 +73,11 @@ class Filling:
         prices = self._prices
         if room < missing or space < 0 or missing > MOST_FILLED or lacking > MOST_FILLED:
             return NEVER
-        letters = prices.letters_by_words[missing]
+        letters = int(prices.letters_by_words[missing])
         if letters > space:
             return NEVER
         if letters >= lacking:
-            return prices.by_words[missing]
+            return int(prices.by_words[missing])
         usual = -(-lacking // prices.usual)
         if missing <= usual <= room:
             return prices.by_characters(lacking)

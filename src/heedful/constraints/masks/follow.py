@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +27,8 @@ class Follow:
         for ending in _ENDINGS:
             self._endings.setdefault(self._signature(ending), ending)
         self._known: dict[str, str | None] = {}
-        self._added: dict[str, list[tuple[int, bool]]] = {ending: [] for ending in _ENDINGS}
+        # What counts these alike counts all alike: requirements on words share two tables.
+        self._added = _tables(tokens, tuple(self._signature(ending) for ending in _ENDINGS))
 
     def added(self, tail: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
         """Words that a text of each shape adds behind `tail`, and whether a word right behind it would be one with its last; both
@@ -54,3 +57,8 @@ class Follow:
 
     def _count(self, text: str) -> int:
         return self._part.number((0, text))
+
+
+@lru_cache(maxsize=16)
+def _tables(tokens: TokenTexts, signatures: tuple[Signature, ...]) -> dict[str, list[tuple[int, bool]]]:
+    return {ending: [] for ending in _ENDINGS}

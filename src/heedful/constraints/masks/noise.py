@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,8 @@ class Noise:
     def __init__(self, restraint: Restraint | None, tokens: TokenTexts) -> None:
         """`restraint`: None where nothing is too many."""
         self._restraint, self._tokens = restraint, tokens
-        self._known: dict[tuple[Runs, str], list[bool]] = {}
+        # All that tells one from another is how many marks it takes.
+        self._known = _tables(tokens, restraint._most if restraint else 0)
 
     def refused(self, runs: Runs | None, following: str = "") -> NDArray[np.bool_]:
         """(shapes,) of bool: too many behind `runs`, or when `following` comes next, as a plan would begin."""
@@ -38,3 +41,8 @@ class Noise:
         assert self._restraint is not None
         after = self._restraint.step(runs, shape)
         return after is None or (bool(following) and self._restraint.step(after, following) is None)
+
+
+@lru_cache(maxsize=16)
+def _tables(tokens: TokenTexts, most: int) -> dict[tuple[Runs, str], list[bool]]:
+    return {}

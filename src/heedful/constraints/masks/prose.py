@@ -150,24 +150,6 @@ class ProseMasks:
                     serves &= (numbers >= part.low) & (part.high is None or numbers <= part.high)
             found = np.where(serves, np.minimum(found, costs), found)
         return found
-        may_stand = (columns[:, 2] > 0) & (columns[:, 3] == 0) & ~place.noisy & ~is_losing[columns[:, 4]]
-        plan = state.plan
-        shorter = [plan[:-1], (*plan[:-2], *plan[-1:])] if len(plan) > 2 else []
-        for pieces in (*shorter, plan):
-            cost = self._spelled(pieces)
-            if not max(state.wanted - 1, 0) <= cost <= state.left - 2:
-                continue
-            after = self._planner.step(state.states, b"".join(pieces).decode())
-            if after is None or not self._others_accept(after):
-                continue
-            serves = may_stand.copy()
-            for counted, added in ((self._words, place.added), (self._characters, columns[:, 1])):
-                if counted is not None and added is not None:
-                    number, part = counted
-                    numbers = part.number(after[number]) + added
-                    serves &= (numbers >= part.low) & (part.high is None or numbers <= part.high)
-            found[serves & (found > cost)] = cost
-        return found
 
     def _spelled(self, pieces: Sequence[bytes]) -> int:
         spelled = [self._tokens.table.spell(piece) for piece in pieces if piece]

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
 
 from heedful import text as texts
 from heedful.constraints.composition import NEVER
@@ -83,11 +85,9 @@ class Prices:
         self._table, self._voice, self._num_words = table, voice, num_words
         self.usual = 4 if voice.is_spaced else 1
         words = [voice.word(number) for number in range(min(len(voice.words), 8))]
-        each = [self.tokens(word) for word in words]
-        turns = [each[number % len(each)] for number in range(MOST_FILLED)]
-        self.by_words = [0, *accumulate(turns)]
+        self.by_words = _sums([self.tokens(word) for word in words])
         """Tokens of so many words to fill with."""
-        self.letters_by_words = [0, *accumulate(len(words[number % len(words)]) for number in range(MOST_FILLED))]
+        self.letters_by_words = _sums([len(word) for word in words])
         # In scripts without spaces a longer word is more words: only those of one character are filled with.
         longest = LONGEST_WORD if voice.is_spaced else 1
         self.fillers = [*words, *(voice.of_length(size) for size in range(1, longest + 1))]
@@ -170,3 +170,8 @@ def are_apart(wanted: Sequence[Wanted], prices: Prices) -> bool:
             if any(whole.startswith(needle) or needle.startswith(whole) for whole in wholes):
                 return False
     return True
+
+
+def _sums(values: Sequence[int]) -> NDArray[np.int64]:
+    """Of the first so many of `values`, which take turns."""
+    return np.concatenate([[0], np.cumsum(np.resize(np.array(values, np.int64), MOST_FILLED))])

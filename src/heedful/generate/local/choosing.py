@@ -42,7 +42,7 @@ Constraint = MaskConstraint | LazyConstraint
 
 _NUM_TRIED = 64
 """The likeliest tokens that are tried; where none of them may come, one of the constraint's own is taken."""
-_NUM_SINGLY = 4
+_NUM_SINGLY = 2
 """So many are asked about one by one, a tenth of a millisecond each and more where a plan is sought in vain; then all at once, if
 the constraint has a mask at hand."""
 
