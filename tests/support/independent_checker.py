@@ -432,7 +432,13 @@ def letters_of(text: str) -> list[str]:
     return [character for character in text if unicodedata.category(character)[0] == "L"]
 
 
+# Letters that Unicode's Scripts.txt gives to Latin, though their names do not begin so.
+_ALSO_LATIN = frozenset("\u2071\u207f\u212a\u212b\u2132\u214e\u2183")
+
+
 def _is_of(script: str, character: str) -> bool:
+    if script == "Latin" and character in _ALSO_LATIN:
+        return True
     return unicodedata.name(character, "").startswith(_SCRIPT_NAMES[script])
 
 
