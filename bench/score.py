@@ -6,8 +6,8 @@
 the same strings and give 8,000 log-likelihoods; what they make of the strings is compared id by id. lm-eval (in a process and an
 environment of its own, called as its tasks call it) sorts by length and runs in its best batch size and number format on this machine,
 chosen by short trials that are printed. Times run from strings to log-likelihoods, loading left out; rounds are data sets, the sides by
-turns. `vs_lm_eval` is ours in 32 bits, whose scores must be transformers', against the peer's fastest number format; beside it int8 with what it
-changes, and both in 32 bits. The last line is JSON.
+turns. `vs_lm_eval` is ours in the same number format as the peer's fastest; beside it int8 with what it changes. Every fifth item is
+scored by both in 32 bits, too, where ours must equal transformers. The last line is JSON.
 
 About half of the items come with options of their own: four (MMLU's anatomy and astronomy, AG News), or more, of which the right one and
 three others are scored (TruthfulQA, CommonsenseQA, QASC). The others are real questions with their own answer and three other rows'.
@@ -19,6 +19,7 @@ HEEDFUL_BENCH_ITEMS    fewer items for a quick look; claims need all 2,000
 
 from __future__ import annotations
 
+import copy
 import csv
 import gzip
 import json
@@ -30,9 +31,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -52,6 +53,8 @@ NUM_ITEMS = int(os.environ.get("HEEDFUL_BENCH_ITEMS", "2000"))
 BATCH_SIZES = (1, 8, 16, 32, 64)
 NUM_TRIED, NUM_FORMAT_TRIED = max(2, min(32, NUM_ITEMS // 20)), 4
 """Items on which lm-eval's batch size and number format are chosen."""
+EVERY = 5
+"""Every so many items are scored in 32 bits, too."""
 NUM_REFERENCE = min(50, NUM_ITEMS)
 """Items that plain transformers scores one option at a time."""
 EXACT, TIE = 1e-4, 1e-3
@@ -87,79 +90,103 @@ class Run:
 Side = Callable[[Sequence[Pair]], Run]
 
 
+Found = dict[str, dict[str, Run]]
+"""Side -> data set -> what it made of it."""
+
+
 def main() -> None:
     rounds = chosen(NUM_ITEMS)
-    items = [item for part in rounds.values() for item in part]
-    pairs = [pair for item in items for pair in item.pairs]
+    few = {source: part[::EVERY] for source, part in rounds.items()}
+    pairs = [pair for item in joined(rounds) for pair in item.pairs]
     loaded = load(MODEL)
     ids = encoded(loaded, pairs)
-    say(f"{len(items):,} items, {len(pairs):,} options, {sum(len(one) + len(two) for one, two in ids):,} tokens in all "
+    say(f"{len(pairs) // 4:,} items, {len(pairs):,} options, {sum(len(one) + len(two) for one, two in ids):,} tokens in all "
         f"without sharing, {sum(len(two) for _, two in ids):,} of them scored")  # fmt: skip
-    with (
-        peer() as (ask, versions),
-        LocalEngine(loaded, precision="float32") as exact,
-        LocalEngine(loaded, precision="int8") as small,
-    ):
+    with peer() as (ask, versions), ExitStack() as engines:
         ids_equal = ask({"do": "encode", "pairs": pairs})["ids"] == [list(map(list, both)) for both in ids]
-        sides: dict[str, Side] = {
-            "ours float32": lambda pairs: ours(exact, loaded, pairs),
-            "ours int8": lambda pairs: ours(small, loaded, pairs),
-            **best_of_peer(ask, spread(rounds)),
+        fastest, sides = best_of_peer(ask, spread(rounds))
+        opened = {
+            precision: engines.enter_context(LocalEngine(loaded, precision=precision))
+            for precision in dict.fromkeys((fastest, "float32", "int8"))
         }
-        for name in ("ours float32", "ours int8"):
-            sides[name]([("Warm", " up")])
-        work = Work(exact, loaded)
-        found = interleaved(rounds, sides)
-    logprobs = {name: [one for run in runs.values() for one in run.logprobs] for name, runs in found.items()}
-    checks = {"ids_equal": ids_equal, **compared(loaded, rounds, logprobs)}
-    print(json.dumps(summary(rounds, found, work, checks) | {"versions": about() | {"peer": versions}}))
-
-
-def compared(loaded: LoadedModel, rounds: dict[str, list[Item]], logprobs: dict[str, list[float]]) -> dict[str, bool]:
-    """32 bits against transformers and lm-eval, which are checked; int8 against 32 bits, which is printed."""
-    items = [item for part in rounds.values() for item in part]
-    exactly, theirs, small = (logprobs[name] for name in ("ours float32", "lm-eval float32", "ours int8"))
-    checks = {
-        **equals_transformers(loaded, spread(rounds, NUM_REFERENCE), items, exactly, theirs),
-        "answers_equal_lm_eval": only_ties(items, exactly, theirs),
-    }
-    say(f"{len(theirs):,} options in 32 bits, ours and lm-eval's: largest difference {largest(exactly, theirs):.2g}")
-    num_same = sum(one == two for one, two in zip(answers(small), answers(exactly), strict=True))
-    say(f"int8: {num_same:,} of {len(items):,} answers are those of 32 bits; log-likelihoods differ by at most "
-        f"{largest(exactly, small):.2g}")  # fmt: skip
-    for name, values in logprobs.items():
-        num_right = sum(answer == item.right for answer, item in zip(answers(values), items, strict=True))
-        say(f"{name}: {num_right / len(items):.1%} of the answers are right")
-    return checks
-
-
-def summary(
-    rounds: dict[str, list[Item]], found: dict[str, dict[str, Run]], work: Work, checks: dict[str, bool]
-) -> dict[str, Any]:
-    """Speeds, and what of the machine's arithmetic ours uses."""
-    num_items = sum(map(len, rounds.values()))
-    seconds = {name: sum(run.seconds for run in runs.values()) for name, runs in found.items()}
-    for name, spent in seconds.items():
-        say(f"{name:<18} {spent:7.1f} s, {num_items / spent:6.2f} items/s")
-    theirs = min((name for name in seconds if name.startswith("lm-eval")), key=lambda name: seconds[name])
-    say(f"ours reads {work.num_read:,} tokens and computes {work.num_scored:,} rows of logits")
+        for precision, engine in opened.items():
+            sides[f"ours {precision}"] = partial(ours, engine, loaded)
+            sides[f"ours {precision}"]([("Warm", " up")])
+        work = Work(opened[fastest], loaded)
+        names = (f"ours {fastest}", "ours int8", f"lm-eval {fastest}")
+        found = interleaved(rounds, {name: sides[name] for name in names})
+        say(f"ours reads {work.num_read:,} tokens and computes {work.num_scored:,} rows of logits")
+        share = work.operations / seconds_of(found[names[0]]) / gemm_peak(getattr(torch, fastest))
+        say(f"every {EVERY}th item, in 32 bits")
+        exact = interleaved(few, {name: sides[name] for name in ("ours float32", "lm-eval float32")})
+    checks = {"ids_equal": ids_equal, **compared(loaded, few, exact)}
+    coarse(rounds, found)
     ratios = {
-        "vs_lm_eval": seconds[theirs] / seconds["ours float32"],
-        "vs_lm_eval_int8": seconds[theirs] / seconds["ours int8"],
-        "vs_lm_eval_float32": seconds["lm-eval float32"] / seconds["ours float32"],
-        "share_of_gemm_peak": work.operations / seconds["ours float32"] / gemm_peak(),
+        "vs_lm_eval": ratio(found, names[2], names[0]),
+        "vs_lm_eval_int8": ratio(found, names[2], names[1]),
+        "vs_lm_eval_float32": ratio(exact, "lm-eval float32", "ours float32"),
+        "share_of_gemm_peak": share,
     }
-    by_source = {name: found[theirs][name].seconds / found["ours float32"][name].seconds for name in rounds}
-    return {
+    by_source = {source: found[names[2]][source].seconds / found[names[0]][source].seconds for source in rounds}
+    result = {
         "bench": "score",
+        "precision": fastest,
         "ratios": {name: round(value, 2) for name, value in ratios.items()},
         "by_source": {name: round(value, 2) for name, value in by_source.items()},
         "checks": checks | {"three_times_faster": ratios["vs_lm_eval"] >= 3},
-        "peer": theirs,
-        "items": num_items,
+        "items": len(pairs) // 4,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
         f"load {os.getloadavg()[0]:.1f}",
+        "versions": about() | {"peer": versions},
     }
+    print(json.dumps(result))
+
+
+def joined(rounds: dict[str, list[Item]]) -> list[Item]:
+    return [item for part in rounds.values() for item in part]
+
+
+def logprobs_of(runs: dict[str, Run]) -> list[float]:
+    return [one for run in runs.values() for one in run.logprobs]
+
+
+def seconds_of(runs: dict[str, Run]) -> float:
+    return sum(run.seconds for run in runs.values())
+
+
+def ratio(found: Found, slow: str, fast: str) -> float:
+    return seconds_of(found[slow]) / seconds_of(found[fast])
+
+
+def compared(loaded: LoadedModel, few: dict[str, list[Item]], exact: Found) -> dict[str, bool]:
+    """32 bits against transformers and lm-eval."""
+    items = joined(few)
+    exactly, theirs = (logprobs_of(exact[name]) for name in ("ours float32", "lm-eval float32"))
+    checks = {
+        **equals_transformers(loaded, spread(few, NUM_REFERENCE), items, exactly, theirs),
+        "answers_equal_lm_eval": only_ties(items, exactly, theirs),
+    }
+    say(f"{len(theirs):,} options in 32 bits, ours and lm-eval's: largest difference {largest(exactly, theirs):.2g}")
+    told(few, exact)
+    return checks
+
+
+def coarse(rounds: dict[str, list[Item]], found: Found) -> None:
+    """What the faster formats say, and how often they agree with each other."""
+    ours_fast, small, theirs = (logprobs_of(runs) for runs in found.values())
+    for name, others in (("lm-eval's", theirs), ("int8's", small)):
+        num_same = sum(one == two for one, two in zip(answers(ours_fast), answers(others), strict=True))
+        say(f"{next(iter(found))}: {num_same:,} of {len(joined(rounds)):,} answers are {name}")
+    told(rounds, found)
+
+
+def told(rounds: dict[str, list[Item]], found: Found) -> None:
+    items = joined(rounds)
+    for name, runs in found.items():
+        num_right = sum(answer == item.right for answer, item in zip(answers(logprobs_of(runs)), items, strict=True))
+        say(
+            f"{name:<18} {seconds_of(runs):7.1f} s, {len(items) / seconds_of(runs):6.2f} items/s, {num_right / len(items):.1%} right"
+        )
 
 
 def about() -> dict[str, Any]:
@@ -216,15 +243,15 @@ class Work:
         return 2.0 * (self.num_read * self._layers + self.num_scored * self._head)
 
 
-def gemm_peak() -> float:
-    """Operations a second of torch's product of matrices of this model's shape in 32 bits; the best of several."""
-    left, right = torch.rand(1024, 576), torch.rand(576, 1536)
+def gemm_peak(dtype: torch.dtype) -> float:
+    """Operations a second of torch's product of matrices of this model's shape; the best of several."""
+    left, right = torch.rand(1024, 576).to(dtype), torch.rand(576, 1536).to(dtype)
     best = 0.0
     for _ in range(20):
         started = time.perf_counter()
         left @ right
         best = max(best, 2 * left.numel() * right.shape[1] / (time.perf_counter() - started))
-    say(f"torch multiplies matrices at {best / 1e9:.0f} GFLOP/s in 32 bits")
+    say(f"torch multiplies matrices at {best / 1e9:.0f} GFLOP/s in {dtype}")
     return best
 
 
@@ -264,8 +291,8 @@ def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
             jobs.close()
 
 
-def best_of_peer(ask: Ask, items: Sequence[Item]) -> dict[str, Side]:
-    """lm-eval in 32 bits, whose scores are compared, in its best batch size; in bf16, too, where that is faster."""
+def best_of_peer(ask: Ask, items: Sequence[Item]) -> tuple[str, dict[str, Side]]:
+    """Its fastest number format, and lm-eval in that and in 32 bits, each in its best batch size."""
 
     def side(dtype: str, size: int) -> Side:
         def run(pairs: Sequence[Pair]) -> Run:
@@ -282,19 +309,20 @@ def best_of_peer(ask: Ask, items: Sequence[Item]) -> dict[str, Side]:
     formats = {dtype: speed(dtype, 8, few) for dtype in ("float32", "bfloat16")}
     say("lm-eval, batches of 8: " + ", ".join(f"{dtype} {rate:.2f} items/s" for dtype, rate in formats.items()))
     sides = {}
-    for dtype in ("float32", "bfloat16") if formats["bfloat16"] > formats["float32"] else ("float32",):
+    fastest = max(formats, key=lambda dtype: formats[dtype])
+    for dtype in dict.fromkeys((fastest, "float32")):
         trials = {size: speed(dtype, size, items) for size in BATCH_SIZES}
         say(f"lm-eval, {dtype}: " + ", ".join(f"batches of {size} {rate:.2f} items/s" for size, rate in trials.items()))
         sides[f"lm-eval {dtype}"] = side(dtype, max(trials, key=lambda size: trials[size]))
-    return sides
+    return fastest, sides
 
 
 # -- both ------------------------------------------------------------------------------------------------------------------
 
 
-def interleaved(rounds: dict[str, list[Item]], sides: dict[str, Side]) -> dict[str, dict[str, Run]]:
-    """Side -> data set -> what it made of it."""
-    found: dict[str, dict[str, Run]] = {name: {} for name in sides}
+def interleaved(rounds: dict[str, list[Item]], sides: dict[str, Side]) -> Found:
+    """Data set by data set, the sides by turns."""
+    found: Found = {name: {} for name in sides}
     for source, items in rounds.items():
         pairs = [pair for item in items for pair in item.pairs]
         for name, side in sides.items():
@@ -311,25 +339,31 @@ def equals_transformers(
     exactly: Sequence[float],
     theirs: Sequence[float],
 ) -> dict[str, bool]:
-    """Against transformers' own 32-bit logits, each option read alone and without padding, log-softmax taken in 64 bits.
+    """Against transformers, each option read alone and without padding, in 64 bits: what its 32 bits are a rounding of.
 
     The sum of an option's tokens is compared: absolutely, and (a far weaker claim for long options) relative to its size.
-    lm-eval takes the log-softmax in 32 bits, where torch loses about 1e-5 a token: its distance is printed beside ours.
+    The distances of transformers' own 32 bits and of lm-eval's are printed beside ours.
     """
     starts = {item: 4 * number for number, item in enumerate(items)}
-    ours_off, theirs_off, wrong = [], [], 0
+    ours_off, theirs_off, own_off, wrong = [], [], [], 0
+    precise = copy.deepcopy(loaded.model).double()
+
+    def sum_of(model: Any, context: Sequence[int], continuation: Sequence[int]) -> float:
+        with torch.inference_mode():
+            logits = model(torch.tensor([[*context, *continuation]])).logits[0, len(context) - 1 : -1]
+        return float(logits.double().log_softmax(-1).gather(1, torch.tensor(continuation)[:, None]).sum())
+
     for item in some:
         for place, (context, continuation) in enumerate(encoded(loaded, item.pairs), starts[item]):
-            with torch.inference_mode():
-                logits = loaded.model(torch.tensor([context + continuation])).logits[0, len(context) - 1 : -1]
-            picked = logits.double().log_softmax(-1).gather(1, torch.tensor(continuation)[:, None])
-            expected = float(picked.sum())
+            expected = sum_of(precise, context, continuation)
+            own_off.append(abs(sum_of(loaded.model, context, continuation) - expected))
             ours_off.append(abs(exactly[place] - expected))
             theirs_off.append(abs(theirs[place] - expected))
             wrong += ours_off[-1] > EXACT * max(1, abs(expected))
     beyond = sum(off > EXACT for off in ours_off)
     say(f"transformers, {len(ours_off)} options one at a time: largest difference to ours {max(ours_off):.2g} ({beyond} "
-        f"beyond {EXACT:g}, {wrong} beyond that share of their size), to lm-eval's {max(theirs_off):.2g}")  # fmt: skip
+        f"beyond {EXACT:g}, {wrong} beyond that share of their size), to its own 32 bits {max(own_off):.2g}, to lm-eval's "
+        f"{max(theirs_off):.2g}")  # fmt: skip
     return {"equal_to_transformers": beyond == 0, "equal_to_transformers_relative": wrong == 0}
 
 
@@ -377,7 +411,7 @@ def chosen(num: int) -> dict[str, list[Item]]:
 
 def spread(rounds: dict[str, list[Item]], num: int = NUM_TRIED) -> list[Item]:
     """A few of all data sets."""
-    items = [item for part in rounds.values() for item in part]
+    items = joined(rounds)
     return items[:: max(1, len(items) // num)][:num]
 
 

@@ -84,7 +84,7 @@ def test_a_schema_file(asks: Any, tmp_path: Path, flag: str) -> None:
 
 
 def test_several_answers_keep_them_all(asks: Any) -> None:
-    answer = answer_of(asks("Tea?", "--choice", "yes|no", "--n", "4", "--temperature", "1", "--json"))
+    answer = answer_of(asks("Tea?", "--choice", "yes|no", "--n", "24", "--temperature", "5", "--json"))
     assert {one["text"] for one in answer["answers"]} == {"yes", "no"}
 
 

@@ -21,10 +21,19 @@ from heedful.generate.local.kernels.attention import (
     store_keys,
     store_values,
 )
-from heedful.generate.local.kernels.lanes import add_row, clear, load_int, rms_norm, rotate, round_row, swiglu
+from heedful.generate.local.kernels.lanes import (
+    add_row,
+    clear,
+    halve_row,
+    load_int,
+    rms_norm,
+    rotate,
+    round_row,
+    swiglu,
+)
 from heedful.generate.local.kernels.simd import LANES
 from heedful.generate.local.kernels.team import LINE, barrier, take
-from heedful.generate.local.kernels.tiles import COLUMNS, GROUP, bf16_panel, float_panel, int8_panel
+from heedful.generate.local.kernels.tiles import BF16_DOTS, COLUMNS, GROUP, bf16_panel, float_panel, int8_panel
 
 FLOAT, BF16, INT8 = 0, 1, 2
 _VECTOR = 4 * LANES
@@ -113,7 +122,8 @@ def _panels(plan, x, size, weights, scales, first, last, num_rows, y, y_stride, 
         if plan.kind == FLOAT:
             float_panel(x, size * 4, weights + panel * size * 64, size, num_rows, there, y_stride, add)
         elif plan.kind == BF16:
-            bf16_panel(x, size * 4, weights + panel * size * 32, size, num_rows, there, y_stride, add)
+            here, width = (plan.rounded, size * 2) if BF16_DOTS else (x, size * 4)
+            bf16_panel(here, width, weights + panel * size * 32, size, num_rows, there, y_stride, add)
         else:
             groups = size // GROUP
             int8_panel(
@@ -145,26 +155,41 @@ def _linear(plan, threads, counter, x, size, weights, scales, outputs, num_rows,
 
 
 @njit(nogil=True, cache=True)
+def _rounds(plan):  # type: ignore[no-untyped-def]
+    """Whether products read the rounded form of a row."""
+    return plan.kind == INT8 or (plan.kind == BF16 and BF16_DOTS)
+
+
+@njit(nogil=True, cache=True)
+def _round(plan, x, size, row):  # type: ignore[no-untyped-def]
+    """A row of `size` floats at `x` to row number `row` of the plan's scratch."""
+    there, groups = plan.rounded + row * size * 2, size // GROUP
+    if plan.kind == INT8:
+        round_row(x, there, plan.round_scales + row * groups * 4, groups)
+    else:
+        halve_row(x, there, size // LANES)
+
+
+@njit(nogil=True, cache=True)
 def _round_rows(plan, counter, x, size, num_rows):  # type: ignore[no-untyped-def]
-    groups = size // GROUP
     while True:
         row = take(counter, 1)
         if row >= num_rows:
             return
-        round_row(x + row * size * 4, plan.rounded + row * size * 2, plan.round_scales + row * groups * 4, groups)
+        _round(plan, x + row * size * 4, size, row)
 
 
 @njit(nogil=True, cache=True)
 def _norm_rows(plan, counter, x, weights, num_rows, epsilon):  # type: ignore[no-untyped-def]
-    size, groups = plan.hidden, plan.hidden // GROUP
+    size = plan.hidden
     while True:
         row = take(counter, 1)
         if row >= num_rows:
             return
         normed = plan.normed + row * size * 4
         rms_norm(x + row * size * 4, weights, plan.hidden_real, epsilon, normed, size // LANES)
-        if plan.kind == INT8:
-            round_row(normed, plan.rounded + row * size * 2, plan.round_scales + row * groups * 4, groups)
+        if _rounds(plan):
+            _round(plan, normed, size, row)
 
 
 @njit(nogil=True, cache=True)
@@ -309,7 +334,7 @@ def _attention_part(thread, threads, plan, step, layer, row, counter):  # type: 
     _attend_rows(plan, layer, thread, counter + 3 * LINE, num_rows, step.positions, step.tables)
     barrier(step.state, threads)
     here, width = plan.attention, plan.attended
-    if plan.kind == INT8:
+    if _rounds(plan):
         _round_rows(plan, counter + 4 * LINE, here, width, num_rows)
         barrier(step.state, threads)
     _linear(plan, threads, counter + 5 * LINE, here, width, row[OUT], row[OUT_SCALES], size, num_rows, hidden, 1)
@@ -332,7 +357,7 @@ def _mlp_part(threads, plan, step, layer, row, counter):  # type: ignore[no-unty
     _gate_rows(plan, layer, threads, counter + 7 * LINE, weights, scales, num_rows, step.adapters, step.adapts)
     barrier(step.state, threads)
     here, width = plan.activated, plan.intermediate
-    if plan.kind == INT8:
+    if _rounds(plan):
         _round_rows(plan, counter + 8 * LINE, here, width, num_rows)
         barrier(step.state, threads)
     _linear(plan, threads, counter + 9 * LINE, here, width, row[DOWN], row[DOWN_SCALES], size, num_rows, hidden, 1)

@@ -2,7 +2,7 @@
 
 numba leaves the choice of instructions to LLVM's vectoriser, which misses the ones that matter here (integer products,
 tiles of accumulators that stay in registers). Each function below writes its piece of LLVM code itself, in vectors of
-16 lanes that LLVM maps to whatever the processor has. Only the product of integers names an instruction (AVX2).
+16 lanes that LLVM maps to whatever the processor has. Only products of integers and of halves name an instruction.
 
 Addresses are integers in bytes, as `array.ctypes.data` gives them. Nothing is checked: callers own the bounds.
 """
@@ -19,6 +19,20 @@ from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+
+class _BfloatType(ir.Type):  # type: ignore[misc]
+    """The upper half of a 32-bit float, which llvmlite has no name for."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BfloatType)
+
+    def __hash__(self) -> int:
+        return hash(_BfloatType)
+
+
 LANES = 16
 HOST = frozenset(name for name, is_there in get_host_cpu_features().items() if is_there)
 """What this processor can do, by LLVM's names."""
@@ -26,6 +40,7 @@ HOST = frozenset(name for name, is_there in get_host_cpu_features().items() if i
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 FLOAT, HALF = ir.FloatType(), ir.HalfType()
 FLOATS = ir.VectorType(FLOAT, LANES)
+BFLOATS32 = ir.VectorType(_BfloatType(), 32)
 FLOATS8 = ir.VectorType(FLOAT, 8)
 INTS = ir.VectorType(INT32, LANES)
 BYTES32, SHORTS32 = ir.VectorType(INT8, 32), ir.VectorType(INT16, 32)
@@ -92,13 +107,17 @@ class Emitter:
             yield round_.index
 
     def as_floats(self, address: Any, kind: str) -> Any:
-        """16 numbers stored as "float", "bf16" (the upper half of a float) or "half"."""
+        """16 numbers stored as "float" or "half" (16 bits)."""
         if kind == "float":
             return self.load(address, FLOATS)
-        if kind == "half":
-            return self.builder.fpext(self.load(address, ir.VectorType(HALF, LANES), 2), FLOATS)
-        wide = self.builder.zext(self.load(address, SHORTS16, 2), INTS)
-        return self.builder.bitcast(self.builder.shl(wide, ir.Constant(INTS, [16] * LANES)), FLOATS)
+        return self.builder.fpext(self.load(address, ir.VectorType(HALF, LANES), 2), FLOATS)
+
+    def pair(self, address: Any) -> tuple[Any, Any]:
+        """16 pairs of bf16 numbers as the floats of the first ones, and of the second ones."""
+        both = self.load(address, INTS)
+        first = self.builder.shl(both, ir.Constant(INTS, [16] * LANES))
+        second = self.builder.and_(both, ir.Constant(INTS, [-65536] * LANES))
+        return self.builder.bitcast(first, FLOATS), self.builder.bitcast(second, FLOATS)
 
     def exp(self, x: Any) -> Any:
         """e to the x in each lane, to about one unit in the last place (Cephes' polynomial, public formula)."""

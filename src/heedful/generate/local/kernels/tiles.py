@@ -4,12 +4,15 @@ A panel holds the weights of 16 outputs side by side, so that one vector load se
 stay in registers from the first input to the last:
 
     32 bits    (depth, 16) floats
-    bf16       (depth, 16) upper halves of floats
+    bf16       (depth / 2, 16, 2) upper halves of floats
     int8       (depth / 2, 16, 2) bytes, with scales (depth / GROUP, 16) of 16-bit floats
 
 int8: activations are rounded to 16 bits with a scale for every GROUP inputs of every row, so that only the weights are
 coarse. Rounding activations to 8 bits would be a quarter faster (one instruction multiplies 32 pairs instead of 16), but
 moves the logits of a 135M model more than the weights' rounding does.
+
+bf16: where the processor multiplies pairs of them (BF16_DOTS), activations are rounded to bf16, too, as everybody's bf16
+models do; elsewhere they stay floats, which costs nothing there.
 
 A row's sums never depend on how many rows share the tile: each lane adds its inputs in their order.
 """
@@ -22,6 +25,7 @@ from llvmlite import ir
 from numba import njit
 
 from heedful.generate.local.kernels.simd import (
+    BFLOATS32,
     BYTES16,
     BYTES32,
     FLOAT,
@@ -41,13 +45,15 @@ GROUP = 32
 COLUMNS = 16
 WIDE = {"avx512f", "avx512bw", "avx512vnni"} <= HOST
 """Whether there are 32 registers of 512 bits, and the instruction that multiplies 32 pairs of integers and adds them up."""
+BF16_DOTS = {"avx512f", "avx512bf16"} <= HOST
+"""Whether there is an instruction that multiplies 32 pairs of bf16 numbers and adds them up in 32 bits."""
 CHAIN = 64
 """Inputs whose products are added one by one before the sum is added to the total: one long chain would lose a digit."""
 
 
 def _float_tile(num_rows: int, kind: str) -> Any:
-    """A tile of `num_rows` rows of floats and 16 columns of weights that are stored as `kind`."""
-    weight_bytes = COLUMNS * (4 if kind == "float" else 2)
+    """A tile of `num_rows` rows of floats and 16 columns of weights: one float, or two bf16 numbers, at a time."""
+    num_inputs = 1 if kind == "float" else 2
 
     def float_tile(
         e: Emitter, x: Any, x_stride: Any, weights: Any, depth: Any, y: Any, y_stride: Any, add: Any
@@ -58,18 +64,39 @@ def _float_tile(num_rows: int, kind: str) -> Any:
         with e.loop(e.builder.udiv(depth, e.int64(CHAIN))) as chain:
             for part in sums:
                 e.builder.store(e.floats(0.0), part)
-            first = e.builder.mul(chain, e.int64(CHAIN))
-            with e.loop(e.int64(CHAIN)) as number:
+            num_steps = CHAIN // num_inputs
+            first = e.builder.mul(chain, e.int64(num_steps))
+            with e.loop(e.int64(num_steps)) as number:
                 k = e.builder.add(first, number)
-                column = e.as_floats(e.at(weights, k, weight_bytes), kind)
-                for row, part in zip(rows, sums, strict=True):
-                    value = e.spread(e.load(e.at(row, k, 4), FLOAT))
-                    e.builder.store(e.multiply_add(value, column, e.builder.load(part)), part)
+                place = e.at(weights, k, 4 * COLUMNS)
+                for nth, column in enumerate([e.load(place, FLOATS)] if num_inputs == 1 else e.pair(place)):
+                    for row, part in zip(rows, sums, strict=True):
+                        value = e.spread(e.load(e.plus(e.at(row, k, 4 * num_inputs), 4 * nth), FLOAT))
+                        e.builder.store(e.multiply_add(value, column, e.builder.load(part)), part)
             for part, total in zip(sums, totals, strict=True):
                 e.builder.store(e.builder.fadd(e.builder.load(total), e.builder.load(part)), total)
         _write(e, [e.builder.load(total) for total in totals], y, y_stride, add)
 
     return instruction(float_tile)
+
+
+def _bf16_tile(num_rows: int) -> Any:
+    """The same where inputs are bf16 numbers, too: one instruction for the products of 32 pairs and their sums."""
+    if not BF16_DOTS:
+        return _float_tile(num_rows, "bf16")
+
+    def bf16_tile(e: Emitter, x: Any, x_stride: Any, weights: Any, depth: Any, y: Any, y_stride: Any, add: Any) -> None:
+        rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
+        sums = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
+        with e.loop(e.builder.udiv(depth, e.int64(2))) as pair:
+            columns = e.load(e.at(weights, pair, 4 * COLUMNS), BFLOATS32)
+            for row, one in zip(rows, sums, strict=True):
+                inputs = e.builder.bitcast(e.spread(e.load(e.at(row, pair, 4), INT32), 16), BFLOATS32)
+                arguments = [e.builder.load(one), inputs, columns]
+                e.builder.store(e.call("llvm.x86.avx512bf16.dpbf16ps.512", FLOATS, arguments), one)
+        _write(e, [e.builder.load(one) for one in sums], y, y_stride, add)
+
+    return instruction(bf16_tile)
 
 
 def _int8_tile(num_rows: int) -> Any:
@@ -149,11 +176,11 @@ def _write(e: Emitter, sums: list[Any], y: Any, y_stride: Any, add: Any) -> None
 
 
 _float_1, _float_2, _float_3, _float_4, _float_6 = (_float_tile(rows, "float") for rows in (1, 2, 3, 4, 6))
-_bf16_1, _bf16_2, _bf16_3, _bf16_4, _bf16_6 = (_float_tile(rows, "bf16") for rows in (1, 2, 3, 4, 6))
+_bf16_1, _bf16_2, _bf16_3, _bf16_4, _bf16_6 = (_bf16_tile(rows) for rows in (1, 2, 3, 4, 6))
 _int8_1, _int8_2, _int8_4 = (_int8_tile(rows) for rows in (1, 2, 4))
 # As many rows as the wider registers hold; never taken where they are missing.
 _MANY = 12 if WIDE else 1 << 40
-_float_many, _bf16_many, _int8_many = _float_tile(12, "float"), _float_tile(12, "bf16"), _int8_tile(12)
+_float_many, _bf16_many, _int8_many = _float_tile(12, "float"), _bf16_tile(12), _int8_tile(12)
 
 
 @njit(nogil=True, cache=True)

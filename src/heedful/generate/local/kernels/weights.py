@@ -22,7 +22,7 @@ _LARGEST = 127
 # Rows are padded to this many numbers: whole groups, and whole panels where they are outputs.
 _UNIT = 64
 # Raised by hand when the order of the numbers in the file changes.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _as_floats(weights: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def _as_bf16(weights: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {"": weights.transpose(1, 2).to(torch.bfloat16)}
+    return {"": _pairs(weights.to(torch.bfloat16))}
 
 
 def _as_int8(weights: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -169,8 +169,12 @@ def _as_int8(weights: torch.Tensor) -> dict[str, torch.Tensor]:
     groups = weights.view(panels, COLUMNS, inputs // GROUP, GROUP)
     scales = (groups.abs().amax(dim=-1) / _LARGEST).half()  # (panels, 16, groups)
     steps = (groups / scales.float().clamp(min=torch.finfo(torch.float16).tiny)[..., None]).round()
-    pairs = steps.clamp(-128, 127).to(torch.int8).view(panels, COLUMNS, inputs // 2, 2).transpose(1, 2)
-    return {"": pairs, ".scales": scales.transpose(1, 2)}
+    return {"": _pairs(steps.clamp(-128, 127).to(torch.int8)), ".scales": scales.transpose(1, 2)}
+
+
+def _pairs(weights: torch.Tensor) -> torch.Tensor:
+    """(panels, inputs / 2, 16, 2) of (panels, 16, inputs, ...)."""
+    return weights.reshape(len(weights), COLUMNS, -1, 2).transpose(1, 2)
 
 
 _FORMS: Mapping[Precision, Callable[[torch.Tensor], dict[str, torch.Tensor]]] = {
