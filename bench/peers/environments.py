@@ -14,6 +14,7 @@ PACKAGES = {
     "ifeval": ["if-verifiable==0.1.2", "langdetect==1.0.9", "nltk==3.10.4", "nupunkt==0.8.0"],
     "llamacpp": ["llama-cpp-python==0.3.36"],
     "lm-eval": ["lm-eval[hf]==0.4.13", "torch==2.13.0"],
+    "trl": ["trl[peft]==1.16.0", "torch==2.13.0"],
 }
 
 

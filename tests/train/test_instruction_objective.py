@@ -13,7 +13,7 @@ from heedful.models import LoadedModel, add_lora, load
 from heedful.records import Example
 from heedful.render import renderer_for
 from heedful.train.batches import TokenRow, pad
-from heedful.train.objectives.instruction import instruction, loss, rows
+from heedful.train.objectives.instruction import loss, padded, rows
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def gradients(model: Any, parts: list[list[TokenRow]]) -> dict[str, torch.Tensor
     model.zero_grad()
     weight = sum(pad(part).weight for part in parts)
     for part in parts:
-        (instruction.loss(model, instruction.build(part))[0] / weight).backward()
+        (padded.loss(model, padded.build(part))[0] / weight).backward()
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 

@@ -101,13 +101,19 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: 
     return batches
 
 
-def micro_batches(indices: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cut one step's rows into groups whose padded size is at most `max_tokens`; a longer row goes alone."""
+def micro_batches(
+    indices: Sequence[int], lengths: Sequence[int], max_tokens: int, *, padded: bool = True
+) -> list[list[int]]:
+    """Cut one step's rows into groups of at most `max_tokens`, with or without padding; a longer row goes alone."""
     groups: list[list[int]] = []
+    num_tokens = 0
     for index in sorted(indices, key=lambda index: (-lengths[index], index)):
         # Longest first: the first row of a group says how wide the group is.
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= max_tokens:
+        num_more = lengths[groups[-1][0]] if groups and padded else lengths[index]
+        if groups and num_tokens + num_more <= max_tokens:
             groups[-1].append(index)
+            num_tokens += num_more
         else:
             groups.append([index])
+            num_tokens = lengths[index]
     return groups

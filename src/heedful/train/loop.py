@@ -21,11 +21,15 @@ from heedful.errors import RunError
 from heedful.project import Watcher, steps, stream_seed
 from heedful.train.batches import epoch_batches, micro_batches
 from heedful.train.checkpoint import CheckpointStore, Snapshot
+from heedful.train.optimizer import MasterAdamW
 from heedful.train.settings import TuneSettings
 
 
 class Row(Protocol):
     """What the loop must know of a row."""
+
+    @property
+    def id(self) -> str: ...
 
     @property
     def num_tokens(self) -> int: ...
@@ -55,6 +59,8 @@ class Objective(Generic[RowType, BatchType]):
     name: str
     build: Callable[[Sequence[RowType]], BatchType]
     loss: Callable[[Any, BatchType], tuple[torch.Tensor, dict[str, float]]]
+    is_packed: bool = False
+    """Whether rows of a batch lie one behind the other, and not in a rectangle as wide as the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Progress:
     best_step: int = 0
     best_validation_loss: float | None = None
     best: dict[str, torch.Tensor] | None = None
-    """A copy of the trained weights at `best_step`."""
+    """A copy of the trained weights at `best_step`, in full precision."""
 
 
 class SupervisedLoop(Generic[RowType, BatchType]):
@@ -119,9 +125,10 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         self._model, self._objective = model, objective
         self._rows, self._settings, self._seed = rows, settings, seed
         self._lengths = [row.num_tokens for row in rows]
+        self._validation_rows = validation
         self._validation = list(_in_micro_batches(objective, validation, range(len(validation)), settings))
         self._trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._optimizer = _optimizer(self._trained.values(), settings)
+        self._optimizer = MasterAdamW(self._trained, weight_decay=settings.weight_decay)
         self._device = next(iter(self._trained.values())).device
         self._progress = Progress()
         self.schedule = Schedule(len(rows), settings)
@@ -150,7 +157,8 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     def _step(self, step: int) -> dict[str, Any]:
         """One optimiser step, and its line of the history."""
         learning_rate = self.schedule.learning_rate(step)
-        batches = list(_in_micro_batches(self._objective, self._rows, self._rows_of(step), self._settings))
+        indices = self._rows_of(step)
+        batches = list(_in_micro_batches(self._objective, self._rows, indices, self._settings))
         weight = sum(batch.weight for batch in batches)
         totals: dict[str, float] = {}
         self._model.train()
@@ -159,19 +167,17 @@ class SupervisedLoop(Generic[RowType, BatchType]):
                 loss, metrics = self._objective.loss(self._model, batch.to(self._device))
                 # Dividing each sum by the whole step's weight gives the gradient of one mean over all its tokens.
                 (loss / weight).backward()  # type: ignore[no-untyped-call]
+                self._optimizer.collect()
                 _add(totals, {"loss": float(loss.detach()), **metrics})
         means = {name: value / weight for name, value in totals.items()}
-        _refuse_not_a_number(means["loss"], step)
-        torch.nn.utils.clip_grad_norm_(self._trained.values(), self._settings.max_gradient_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._refuse_not_a_number(means["loss"], step, [self._rows[index] for index in indices])
+        norm = self._optimizer.step(learning_rate, self._settings.max_gradient_norm)
         seen = self._progress.history[-1]["tokens"] if self._progress.history else 0
         return {
             "step": step,
             "epoch": round(step / self.schedule.steps_per_epoch, 4),
             **means,
+            "gradient_norm": norm,
             "learning_rate": learning_rate,
             "tokens": seen + sum(batch.num_tokens for batch in batches),
         }
@@ -191,12 +197,12 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         weight = sum(batch.weight for batch in self._validation)
         entry.update({f"validation_{name}": value / weight for name, value in totals.items()})
         value = float(entry["validation_loss"])
-        _refuse_not_a_number(value, entry["step"])
+        self._refuse_not_a_number(value, entry["step"], self._validation_rows)
         best = self._progress.best_validation_loss
         if best is not None and value >= best:
             return False
         self._progress.best_step, self._progress.best_validation_loss = entry["step"], value
-        self._progress.best = {name: tensor.detach().clone() for name, tensor in self._trained.items()}
+        self._progress.best = {name: tensor.detach().clone() for name, tensor in self._optimizer.masters.items()}
         return True
 
     def _finish(self) -> None:
@@ -204,22 +210,39 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         if progress.best is None:
             progress.best_step = progress.step
         else:
-            _copy_into(self._trained, progress.best)
+            self._optimizer.set_masters(progress.best)
         self._model.eval()
+
+    @property
+    def weights(self) -> Mapping[str, torch.Tensor]:
+        """The trained weights by name, in full precision."""
+        return self._optimizer.masters
+
+    def _refuse_not_a_number(self, loss: float, step: int, rows: Sequence[RowType]) -> None:
+        """Name the rows whose own loss is none; a model that has become useless makes all rows so."""
+        if math.isfinite(loss):
+            return
+        with torch.no_grad():
+            bad = [row.id for row in rows if not math.isfinite(float(self._loss_alone(row)))]
+        which = (
+            f"for {len(bad)} of the step's {len(rows)} rows ({', '.join(bad[:5])}{' ...' if len(bad) > 5 else ''})"
+            if 0 < len(bad) < len(rows)
+            else f"for every row of the step ({', '.join(row.id for row in rows[:5])} ...)"
+        )
+        advice = "look at these rows" if 0 < len(bad) < len(rows) else "training diverged; lower the learning rate"
+        raise RunError(f"the loss became {loss} at step {step}, {which}: {advice}")
+
+    def _loss_alone(self, row: RowType) -> torch.Tensor:
+        return self._objective.loss(self._model, self._objective.build([row]).to(self._device))[0]
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
     def _snapshot(self) -> Snapshot:
-        moments = {
-            f"{kind}/{name}": value
-            for name, parameter in self._trained.items()
-            for kind, value in self._optimizer.state[parameter].items()
-        }
         progress = self._progress
         return Snapshot(
             step=progress.step,
-            weights=self._trained,
-            optimizer=moments,
+            weights=self._optimizer.masters,
+            optimizer=self._optimizer.moments(),
             best=None if progress.best_step == progress.step else progress.best,
             state={
                 "history": progress.history,
@@ -229,13 +252,8 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         )
 
     def _restore(self, snapshot: Snapshot) -> None:
-        _copy_into(self._trained, snapshot.weights)
-        for name, parameter in self._trained.items():
-            self._optimizer.state[parameter] = {
-                # AdamW keeps the count of its steps on the CPU.
-                kind: snapshot.optimizer[f"{kind}/{name}"].to("cpu" if kind == "step" else parameter.device, copy=True)
-                for kind in ("step", "exp_avg", "exp_avg_sq")
-            }
+        self._optimizer.set_masters(snapshot.weights)
+        self._optimizer.restore(snapshot.optimizer)
         best = snapshot.weights if snapshot.best is None else snapshot.best
         has_best = snapshot.state["best_validation_loss"] is not None
         self._progress = Progress(
@@ -249,35 +267,13 @@ def _in_micro_batches(
     objective: Objective[RowType, BatchType], rows: Sequence[RowType], indices: Iterable[int], settings: TuneSettings
 ) -> Iterator[BatchType]:
     lengths = [row.num_tokens for row in rows]
-    for group in micro_batches(list(indices), lengths, settings.micro_batch_tokens):
+    for group in micro_batches(list(indices), lengths, settings.micro_batch_tokens, padded=not objective.is_packed):
         yield objective.build([rows[index] for index in group])
-
-
-def _optimizer(parameters: Iterable[torch.nn.Parameter], settings: TuneSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter, arXiv:1711.05101) that does not decay norms and biases, which are vectors."""
-    matrices: list[torch.nn.Parameter] = []
-    vectors: list[torch.nn.Parameter] = []
-    for parameter in parameters:
-        (matrices if parameter.ndim >= 2 else vectors).append(parameter)
-    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate)
-
-
-def _copy_into(parameters: Mapping[str, torch.nn.Parameter], values: Mapping[str, torch.Tensor]) -> None:
-    """In place: equal bits also need the memory that the first run had, where matrix products are concerned."""
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
 
 
 def _add(totals: dict[str, float], values: Mapping[str, float]) -> None:
     for name, value in values.items():
         totals[name] = totals.get(name, 0.0) + value
-
-
-def _refuse_not_a_number(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise RunError(f"the loss became {loss} at step {step}: training diverged; lower tune.learning_rate")
 
 
 def _note(entry: Mapping[str, Any]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from heedful.project.settings import Settings
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class TuneSettings(Settings):
@@ -18,8 +22,12 @@ class TuneSettings(Settings):
     """How often each training row is seen."""
     batch_size: int = Field(8, ge=1)
     """Rows per optimiser step."""
-    micro_batch_tokens: int = Field(1024, ge=1)
+    micro_batch_tokens: int = Field(2048, ge=1)
     """Tokens, padding included, that go through the model at once: bounds memory, does not change the loss."""
+    packing: bool = True
+    """Rows are read one behind the other without padding, and equal beginnings once; where the model cannot, it is said."""
+    precision: Precision = "auto"
+    """Of the computation: bfloat16 where the processor has it, with weights exact in 32 bits; or always float32."""
     max_length: int = Field(1024, ge=2)
     """Longer rows are cut at the end after this many tokens; the ledger counts what that costs."""
     lora_rank: int = Field(16, ge=0)

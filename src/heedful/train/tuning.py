@@ -16,9 +16,10 @@ from heedful.records import Example, digest
 from heedful.render import renderer_for
 from heedful.train import ledger as token_ledger
 from heedful.train.batches import TokenRow
-from heedful.train.fused_lora import fused_lora
+from heedful.train.computing import computed_fast, describe, dtype_of, why_padded
 from heedful.train.loop import Progress, SupervisedLoop
-from heedful.train.objectives.instruction import instruction, rows
+from heedful.train.objectives.instruction import packed, padded, rows
+from heedful.train.optimizer import copy_into
 from heedful.train.settings import TuneSettings
 
 _SPLITS = ("train", "validation")
@@ -72,10 +73,7 @@ def tune(
     usable = {split: [row for row in split_rows if row.num_trained] for split, split_rows in by_split.items()}
     if not usable["validation"]:
         watcher.say("no validation rows: the weights of the last step are kept")
-    loop = SupervisedLoop(loaded.model, instruction, usable["train"], usable["validation"], settings, seed=seed)
-    identity = _identity(loaded, renderer.template_hash, by_split, settings, seed)
-    with fused_lora(loaded.model):
-        progress = loop.run(checkpoints, identity=identity, watcher=watcher)
+    progress = _trained(loaded, usable, settings, seed, checkpoints, watcher, [renderer.template_hash, by_split])
     _save(loaded, out, renderer.template_hash, progress, settings, seed)
     return TuneResult(
         model_folder=out / "model",
@@ -85,6 +83,32 @@ def tune(
         best_step=progress.best_step,
         best_validation_loss=progress.best_validation_loss,
     )
+
+
+def _trained(
+    loaded: LoadedModel,
+    usable: dict[str, list[TokenRow]],
+    settings: TuneSettings,
+    seed: int,
+    checkpoints: Path,
+    watcher: Watcher,
+    origin: list[Any],
+) -> Progress:
+    """Train the model in place, computed as fast as it can be."""
+    model = loaded.model
+    longest = max(row.num_tokens for split_rows in usable.values() for row in split_rows)
+    why_not = why_padded(model, longest) if settings.packing else "tune.packing is off"
+    dtype = dtype_of(settings.precision, model.device)
+    describe(dtype, why_not, watcher)
+    identity = _identity(loaded, origin, settings, [str(dtype), bool(why_not), seed])
+    with computed_fast(model, dtype, packed=not why_not):
+        loop: SupervisedLoop[TokenRow, Any] = SupervisedLoop(
+            model, padded if why_not else packed, usable["train"], usable["validation"], settings, seed=seed
+        )
+        progress = loop.run(checkpoints, identity=identity, watcher=watcher)
+    exact = loop.weights
+    copy_into({name: value for name, value in model.named_parameters() if name in exact}, exact)
+    return progress
 
 
 def _count(by_split: dict[str, list[TokenRow]], settings: TuneSettings, watcher: Watcher) -> dict[str, Any]:
@@ -108,17 +132,16 @@ def _trainable(loaded: LoadedModel, settings: TuneSettings, seed: int) -> Loaded
     )
 
 
-def _identity(
-    loaded: LoadedModel, template_hash: str, by_split: dict[str, list[TokenRow]], settings: TuneSettings, seed: int
-) -> str:
+def _identity(loaded: LoadedModel, origin: list[Any], settings: TuneSettings, computation: list[Any]) -> str:
     """Says which run a checkpoint belongs to: everything that the final weights depend on."""
+    template_hash, by_split = origin
     data = [
         [split, [[row.input_ids, row.loss_mask, row.weight] for row in split_rows]]
         for split, split_rows in by_split.items()
     ]
     # How often checkpoints are written changes nothing, and the model is known better by its identity than by its name.
     chosen = settings.model_dump(mode="json", exclude={"checkpoint_every", "model"})
-    return digest([instruction.name, loaded.identity, template_hash, data, chosen, seed])
+    return digest(["instruction", loaded.identity, template_hash, data, chosen, computation])
 
 
 def _save(

@@ -17,7 +17,9 @@ from heedful.errors import InputError
 from heedful.records import Example
 from heedful.render import Renderer
 from heedful.train.batches import TokenBatch, TokenRow, pad
+from heedful.train.head import head_loss
 from heedful.train.loop import Objective
+from heedful.train.packing import PackedBatch, pack
 
 
 def rows(examples: Iterable[Example], renderer: Renderer, *, max_length: int) -> list[TokenRow]:
@@ -68,6 +70,18 @@ def loss(model: Any, batch: TokenBatch) -> tuple[torch.Tensor, dict[str, float]]
     return (losses * weights).sum(), {"token_accuracy": float((correct * weights).sum())}
 
 
+def packed_loss(model: Any, batch: PackedBatch) -> tuple[torch.Tensor, dict[str, float]]:
+    """The same of packed rows; the model must be inside `reads_packed`."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    read = inner.base_model(
+        input_ids=batch.input_ids, position_ids=batch.position_ids, packed_spans=batch.spans, use_cache=False
+    )
+    hidden = read.last_hidden_state[0].index_select(0, batch.predictors)  # (M, H)
+    weight = inner.get_output_embeddings().weight
+    total, _, correct = head_loss(hidden, weight, batch.targets, batch.weights)
+    return total, {"token_accuracy": float((correct * batch.weights).sum())}
+
+
 @contextmanager
 def _logits_only_where(model: Any, positions: torch.Tensor) -> Iterator[None]:
     """Let the output layer see only hidden states at `positions` (B, T): logits become (N, V).
@@ -86,4 +100,5 @@ def _logits_only_where(model: Any, positions: torch.Tensor) -> Iterator[None]:
         handle.remove()
 
 
-instruction: Objective[TokenRow, TokenBatch] = Objective(name="instruction", build=pad, loss=loss)
+padded: Objective[TokenRow, TokenBatch] = Objective(name="instruction", build=pad, loss=loss)
+packed: Objective[TokenRow, PackedBatch] = Objective(name="instruction", build=pack, loss=packed_loss, is_packed=True)

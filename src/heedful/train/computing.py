@@ -1,0 +1,70 @@
+"""How a model is computed while it is trained: in which numbers, packed or padded, with which faster pieces.
+
+Everything here changes the speed, and nothing what is learned; where a model cannot be computed so, it is said why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from heedful.project import Watcher
+from heedful.train.attention import reads_packed, why_not_packed
+from heedful.train.fused_lora import fused_lora
+from heedful.train.head import why_not_head_loss
+from heedful.train.settings import Precision
+
+
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """Of the numbers that a model is computed in; "auto" takes bf16 where the processor multiplies them itself."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    is_fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _multiplies_bf16()
+    return torch.bfloat16 if is_fast else torch.float32
+
+
+def _multiplies_bf16() -> bool:
+    # Emulated, bf16 is slower than 32 bits.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def why_padded(model: Any, longest: int) -> str:
+    """Why rows of up to `longest` tokens are padded and not packed; empty when they are packed."""
+    return why_not_packed(model, longest) or why_not_head_loss(model)
+
+
+@contextmanager
+def computed_in(model: Any, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, parameters have `dtype`; buffers (positions among them) stay exact."""
+    before = {parameter: parameter.dtype for parameter in model.parameters()}
+    for parameter in before:
+        parameter.data = parameter.data.to(dtype)
+    try:
+        yield
+    finally:
+        for parameter, own in before.items():
+            parameter.data = parameter.data.to(own)
+
+
+@contextmanager
+def computed_fast(model: Any, dtype: torch.dtype, *, packed: bool) -> Iterator[None]:
+    """All of it."""
+    with ExitStack() as stack:
+        stack.enter_context(computed_in(model, dtype))
+        stack.enter_context(fused_lora(model))
+        if packed:
+            stack.enter_context(reads_packed(model))
+        yield
+
+
+def describe(dtype: torch.dtype, why_not_packed_: str, watcher: Watcher) -> None:
+    """Say it."""
+    numbers = str(dtype).removeprefix("torch.")
+    watcher.say(
+        f"computed in {numbers}, rows padded: {why_not_packed_}"
+        if why_not_packed_
+        else f"computed in {numbers}, packed"
+    )
