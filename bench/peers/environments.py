@@ -12,6 +12,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".venvs"
 PACKAGES = {
     "constraints": ["outlines-core==0.2.14", "xgrammar==0.2.8", "torch==2.13.0"],
     "ifeval": ["if-verifiable==0.1.2", "langdetect==1.0.9", "nltk==3.10.4", "nupunkt==0.8.0"],
+    "kenlm": ["kenlm==0.3.0"],
     "llamacpp": ["llama-cpp-python==0.3.36"],
     "lm-eval": ["lm-eval[hf]==0.4.13", "torch==2.13.0"],
     "trl": ["trl[peft]==1.16.0", "torch==2.13.0"],
