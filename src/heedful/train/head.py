@@ -87,7 +87,7 @@ def why_not_head_loss(model: Any) -> str:
     """Why `head_loss` is not what `model` computes; empty when it is. It is tried on a few tokens, not assumed."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     head: Any = inner.get_output_embeddings()
-    if type(head) is not torch.nn.Linear or head.bias is not None:
+    if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
         return f"its output layer is no plain product ({type(head).__name__})"
     config = inner.config.get_text_config()
     if getattr(config, "final_logit_softcapping", None) is not None:
