@@ -107,7 +107,7 @@ def test_the_base_is_untouched_and_every_adapter_moved(
 
 
 def test_full_fine_tuning(small_data: list[Example], settings: TuneSettings, tmp_path: Path, recorder: Any) -> None:
-    settings = changed(settings, lora_rank=0, learning_rate=0.003)
+    settings = changed(settings, adapter="none", learning_rate=0.003)
     result = run(small_data, settings, tmp_path, recorder())
     assert result.history[-1]["loss"] < result.history[0]["loss"]
     tuned = load(tmp_path / "out" / "model")
@@ -184,9 +184,10 @@ def validation_loss(model: Path, row: Example) -> float:
 # -- killed and continued --------------------------------------------------------------------------------------------
 
 
-# With dropout peft computes the adapters, without it we do; the whole model is trained with rank 0.
+# With dropout peft computes the adapters, without it we do.
 @pytest.mark.parametrize(
-    ("lora_rank", "dropout", "every"), [pytest.param(2, 0.2, 1, marks=pytest.mark.slow), (2, 0.0, 3), (0, 0.0, 3)]
+    ("adapter", "dropout", "every"),
+    [pytest.param("lora", 0.2, 1, marks=pytest.mark.slow), ("lora", 0.0, 3), ("none", 0.0, 3), ("prefix", 0.0, 5)],
 )
 def test_stopped_at_any_milestone_it_ends_with_the_same_bytes(
     small_data: list[Example],
@@ -194,11 +195,11 @@ def test_stopped_at_any_milestone_it_ends_with_the_same_bytes(
     tmp_path: Path,
     recorder: Any,
     folder_bytes: Any,
-    lora_rank: int,
+    adapter: str,
     dropout: float,
     every: int,
 ) -> None:
-    settings = changed(settings, lora_rank=lora_rank, lora_dropout=dropout)
+    settings = changed(settings, adapter=adapter, virtual_tokens=5, lora_dropout=dropout)
     watcher = recorder()
     run(small_data, settings, tmp_path / "whole", watcher)
     expected = folder_bytes(tmp_path / "whole" / "out")

@@ -27,7 +27,12 @@ def add_lora(loaded: LoadedModel, *, rank: int, alpha: float, dropout: float, se
     if isinstance(loaded.model, PeftModel):
         raise ModelError(f"{loaded.name} already carries an adapter; load its base and train that")
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        bias="none",
+        task_type="SEQ_2_SEQ_LM" if loaded.is_encoder_decoder else "CAUSAL_LM",
     )
     # peft draws from torch's global state, which must look untouched afterwards.
     with torch.random.fork_rng(), without_future_warnings():

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from heedful.train.packing import Span
@@ -36,12 +36,19 @@ def packed_attention(
     packed_spans: Sequence[Span],
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query (1, H, N, D); key, value (1, K, N, D), K key-value heads -> (1, N, H, D)."""
+    """query (1, H, N, D); key, value (1, K, V + N, D), K key-value heads -> (1, N, H, D).
+
+    V virtual tokens have keys and values only; spans count them.
+    """
     assert attention_mask is None, "packed rows say by their spans what is seen"
+    num_virtual = key.shape[2] - query.shape[2]
+    if num_virtual:
+        query = pad(query, (0, 0, num_virtual, 0))  # Nobody looks at what comes of these.
     factor = query.shape[-1] ** -0.5 if scaling is None else scaling
     is_short = max(span.num_before + span.end - span.start for span in packed_spans) <= _LONG
     if is_short and not dropout and query.device.type == "cpu":
-        return _ShortSpans.apply(query, key, value, factor, packed_spans), None  # type: ignore[no-untyped-call]
+        out: torch.Tensor = _ShortSpans.apply(query, key, value, factor, packed_spans)  # type: ignore[no-untyped-call]
+        return out[:, num_virtual:], None
     parts = []
     for span in packed_spans:
         keys, values = (torch.cat(_seen(states, span), dim=2) for states in (key, value))
@@ -57,7 +64,7 @@ def packed_attention(
                 enable_gqa=query.shape[1] != key.shape[1],
             )
         )
-    return torch.cat(parts, dim=2).transpose(1, 2), None
+    return torch.cat(parts, dim=2).transpose(1, 2)[:, num_virtual:], None
 
 
 class _ShortSpans(torch.autograd.Function):

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from heedful.errors import NothingToTrainError
-from heedful.train.batches import TokenRow
 
 # More ids than this are only counted on screen; ledger.json holds them all.
 _MAX_IDS_SAID = 10
@@ -37,7 +36,29 @@ class SplitLedger:
     """Ids of rows of which nothing is trained; they are left out of training."""
 
 
-def count(rows: Sequence[TokenRow]) -> SplitLedger:
+class Counted(Protocol):
+    """What the ledger must know of a row."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def num_tokens(self) -> int: ...
+
+    @property
+    def num_trained(self) -> int: ...
+
+    @property
+    def num_truncated(self) -> int: ...
+
+    @property
+    def num_end_of_turn(self) -> int: ...
+
+    @property
+    def num_lost_end_of_turn(self) -> int: ...
+
+
+def count(rows: Sequence[Counted]) -> SplitLedger:
     """The ledger of one split."""
     tokens = sum(row.num_tokens for row in rows)
     trained = sum(row.num_trained for row in rows)

@@ -50,6 +50,12 @@ class PackedBatch:
     """Of all rows, counted as if nothing were shared."""
     weight: float
     """Sum of `weights`: what a summed loss is divided by."""
+    row_places: tuple[tuple[tuple[int, int], ...], ...] = ()
+    """Of each row: beginnings and ends of where its tokens lie, in order."""
+
+    def places_of(self, index: int) -> list[int]:
+        """Where each token of a row lies."""
+        return [place for start, end in self.row_places[index] for place in range(start, end)]
 
     @property
     def num_read(self) -> int:
@@ -102,7 +108,7 @@ class _Tree:
                 self.add(first, depth, self._rows[first].num_tokens, before)
                 continue
             # In sorted order the first and the last have the least in common.
-            end = _num_common(self._rows[first].input_ids, self._rows[group[-1]].input_ids)
+            end = num_common(self._rows[first].input_ids, self._rows[group[-1]].input_ids)
             below = self.add(first, depth, end, before)
             self.add_sharing(group, end, below)
 
@@ -111,7 +117,7 @@ class _Tree:
         group: list[int] = []
         for index in order:
             one = self._rows[group[-1]].input_ids if group else ()
-            if group and _num_common(one, self._rows[index].input_ids) < depth + MIN_SHARED:
+            if group and num_common(one, self._rows[index].input_ids) < depth + MIN_SHARED:
                 yield group
                 group = []
             group.append(index)
@@ -142,10 +148,21 @@ class _Tree:
             num_rows=len(self._rows),
             num_tokens=sum(row.num_tokens for row in self._rows),
             weight=sum(weights),
+            row_places=tuple(self._places),
         )
 
 
-def _num_common(one: Sequence[int], other: Sequence[int]) -> int:
+def behind(spans: Sequence[Span], num_virtual: int) -> tuple[Span, ...]:
+    """Spans behind `num_virtual` virtual tokens, with which every row begins: one more span, read once for all of them."""
+    first = (0, num_virtual)
+
+    def moved(one: tuple[int, int]) -> tuple[int, int]:
+        return one[0] + num_virtual, one[1] + num_virtual
+
+    return (Span(*first), *(Span(*moved((s.start, s.end)), (first, *map(moved, s.before))) for s in spans))
+
+
+def num_common(one: Sequence[int], other: Sequence[int]) -> int:
     """Length of the common beginning."""
     number = 0
     for left, right in zip(one, other, strict=False):

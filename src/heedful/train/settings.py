@@ -9,6 +9,8 @@ from pydantic import Field
 from heedful.project.settings import Settings
 
 Precision = Literal["auto", "float32", "bfloat16"]
+BestBy = Literal["loss", "rouge_l", "exact_match", "requirements"]
+Adapter = Literal["lora", "prefix", "prompt", "none"]
 
 
 class TuneSettings(Settings):
@@ -30,12 +32,19 @@ class TuneSettings(Settings):
     """Of the computation: bfloat16 where the processor has it, with weights exact in 32 bits; or always float32."""
     max_length: int = Field(1024, ge=2)
     """Longer rows are cut at the end after this many tokens; the ledger counts what that costs."""
-    lora_rank: int = Field(16, ge=0)
-    """Rank of the adapters on every linear layer; 0 trains all weights instead."""
+    adapter: Adapter = "lora"
+    """What is trained: low-rank adapters (lora), keys and values before every prompt (prefix), embeddings there (prompt), or
+    all weights (none)."""
+    lora_rank: int = Field(16, ge=1)
+    """Rank of the adapters on every linear layer."""
     lora_alpha: float = Field(32.0, gt=0)
     """Adapters are scaled by this over the rank."""
     lora_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Chance that an input of an adapter is left out in training."""
+    virtual_tokens: int = Field(32, ge=1)
+    """How many tokens a prefix or a prompt holds; they begin as tokens of training rows."""
+    four_bit: bool = False
+    """The base is held in 4 bits under its adapters: on a GPU, with the extra `heedful[fourbit]`."""
     warmup_share: float = Field(0.1, ge=0.0, lt=1.0)
     """Share of the steps in which the learning rate rises; it then falls as a cosine."""
     weight_decay: float = Field(0.01, ge=0.0)
@@ -43,6 +52,17 @@ class TuneSettings(Settings):
     max_gradient_norm: float = Field(1.0, gt=0)
     """Gradients with a larger norm are scaled down to it."""
     evaluations_per_epoch: int = Field(2, ge=1)
-    """How often the validation loss is measured; the weights with the lowest one are kept."""
+    """How often the validation loss is measured; the best weights are kept."""
+    best_by: BestBy = "loss"
+    """Which weights are the best: lowest validation loss, or by answers to validation prompts (rouge_l, exact_match,
+    requirements: the share of answers that keep all of theirs)."""
+    evaluation_answers: int = Field(0, ge=0)
+    """Validation prompts that are answered and scored at each evaluation; 0: none, or 32 when best_by needs answers."""
     checkpoint_every: int = Field(10, ge=1)
     """Steps between checkpoints from which a killed run continues."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many of them stay; with one, a damaged checkpoint costs the whole run."""
+    tensorboard: bool = False
+    """Event files beside metrics.jsonl, for TensorBoard; needs the extra `heedful[tensorboard]`."""
+    shards: bool = False
+    """Of several processes each keeps a part of the weights (FSDP), not all of them: for models too large for one."""

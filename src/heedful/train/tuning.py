@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heedful.models import LoadedModel, add_lora, load, save_checkpoint
-from heedful.project import Watcher, atomic_folder, stream_seed, write_json
+from heedful.models import LoadedModel, load, save_checkpoint
+from heedful.models.four_bit import in_four_bit
+from heedful.project import Watcher, atomic_folder, write_json
 from heedful.records import Example, digest
 from heedful.render import renderer_for
 from heedful.train import ledger as token_ledger
+from heedful.train.adapting import adapt
 from heedful.train.batches import TokenRow
 from heedful.train.computing import computed_fast, describe, dtype_of, why_padded
-from heedful.train.loop import Progress, SupervisedLoop
+from heedful.train.loop import Objective, Progress, SupervisedLoop
 from heedful.train.objectives.instruction import packed, padded, rows
+from heedful.train.objectives.seq2seq import PairRow, pair_rows, seq2seq
 from heedful.train.optimizer import copy_into
 from heedful.train.settings import TuneSettings
 
@@ -63,14 +66,17 @@ def tune(
     """
     loaded = load(settings.model, watcher=watcher)
     renderer = renderer_for(loaded)
-    by_split = {
-        split: rows((row for row in examples if row.split == split), renderer, max_length=settings.max_length)
+    render = pair_rows if loaded.is_encoder_decoder else rows
+    by_split: dict[str, list[Any]] = {
+        split: [*render((row for row in examples if row.split == split), renderer, max_length=settings.max_length)]
         for split in _SPLITS
     }
     ledger = _count(by_split, settings, watcher)
     write_json(out / "ledger.json", ledger)
-    loaded = _trainable(loaded, settings, seed)
     usable = {split: [row for row in split_rows if row.num_trained] for split, split_rows in by_split.items()}
+    if settings.four_bit:
+        loaded = in_four_bit(loaded)
+    loaded = adapt(loaded, settings, [getattr(row, "input_ids", ()) for row in usable["train"]], seed=seed)
     if not usable["validation"]:
         watcher.say("no validation rows: the weights of the last step are kept")
     progress = _trained(loaded, usable, settings, seed, checkpoints, watcher, [renderer.template_hash, by_split])
@@ -87,7 +93,7 @@ def tune(
 
 def _trained(
     loaded: LoadedModel,
-    usable: dict[str, list[TokenRow]],
+    usable: dict[str, list[Any]],
     settings: TuneSettings,
     seed: int,
     checkpoints: Path,
@@ -102,8 +108,8 @@ def _trained(
     describe(dtype, why_not, watcher)
     identity = _identity(loaded, origin, settings, [str(dtype), bool(why_not), seed])
     with computed_fast(model, dtype, packed=not why_not):
-        loop: SupervisedLoop[TokenRow, Any] = SupervisedLoop(
-            model, padded if why_not else packed, usable["train"], usable["validation"], settings, seed=seed
+        loop: SupervisedLoop[Any, Any] = SupervisedLoop(
+            model, _objective(loaded, why_not), usable["train"], usable["validation"], settings, seed=seed
         )
         progress = loop.run(checkpoints, identity=identity, watcher=watcher)
     exact = loop.weights
@@ -111,7 +117,7 @@ def _trained(
     return progress
 
 
-def _count(by_split: dict[str, list[TokenRow]], settings: TuneSettings, watcher: Watcher) -> dict[str, Any]:
+def _count(by_split: dict[str, list[Any]], settings: TuneSettings, watcher: Watcher) -> dict[str, Any]:
     """Say the ledger, then refuse what it shows to be pointless."""
     ledgers = {split: token_ledger.count(split_rows) for split, split_rows in by_split.items()}
     watcher.say(token_ledger.describe(ledgers))
@@ -119,29 +125,25 @@ def _count(by_split: dict[str, list[TokenRow]], settings: TuneSettings, watcher:
     return token_ledger.as_dict(ledgers)
 
 
-def _trainable(loaded: LoadedModel, settings: TuneSettings, seed: int) -> LoadedModel:
-    if settings.lora_rank == 0:
-        loaded.model.requires_grad_(True)
-        return loaded
-    return add_lora(
-        loaded,
-        rank=settings.lora_rank,
-        alpha=settings.lora_alpha,
-        dropout=settings.lora_dropout,
-        seed=stream_seed(seed, "lora"),
-    )
+def _objective(loaded: LoadedModel, why_not_packed: str) -> Objective[Any, Any]:
+    if loaded.is_encoder_decoder:
+        return seq2seq
+    return padded if why_not_packed else packed
 
 
 def _identity(loaded: LoadedModel, origin: list[Any], settings: TuneSettings, computation: list[Any]) -> str:
     """Says which run a checkpoint belongs to: everything that the final weights depend on."""
     template_hash, by_split = origin
-    data = [
-        [split, [[row.input_ids, row.loss_mask, row.weight] for row in split_rows]]
-        for split, split_rows in by_split.items()
-    ]
+    data = [[split, [_content(row) for row in split_rows]] for split, split_rows in by_split.items()]
     # How often checkpoints are written changes nothing, and the model is known better by its identity than by its name.
     chosen = settings.model_dump(mode="json", exclude={"checkpoint_every", "model"})
     return digest(["instruction", loaded.identity, template_hash, data, chosen, computation])
+
+
+def _content(row: TokenRow | PairRow) -> list[Any]:
+    if isinstance(row, PairRow):
+        return [row.source_ids, row.target_ids, row.weight]
+    return [row.input_ids, row.loss_mask, row.weight]
 
 
 def _save(

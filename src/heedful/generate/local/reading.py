@@ -168,7 +168,7 @@ class EncoderDecoder:
     """An encoder reads the prompt, once; a decoder writes the answer. Positions are relative, so rows may be shifted."""
 
     def __init__(self, model: Any, pad_id: int) -> None:
-        self._model, self._pad_id, self._start_id = model, pad_id, _start_id(model)
+        self._model, self._pad_id, self._start_id = model, pad_id, start_id(model)
 
     def read(self, prompts: Sequence[Sequence[int]]) -> tuple[Memory, torch.Tensor]:
         _, mask = pad_left(prompts, self._pad_id)
@@ -255,7 +255,8 @@ def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, 
     return ids, mask
 
 
-def _start_id(model: Any) -> int:
+def start_id(model: Any) -> int:
+    """The token with which an encoder-decoder's answers begin, in training and in use."""
     configs = (model.generation_config, model.config)
     found = [getattr(config, "decoder_start_token_id", None) for config in configs]
     start_id = next((token for token in found if token is not None), None)

@@ -6,8 +6,7 @@ step into micro-batches changes nothing. (A mean of means would overweight rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from heedful.errors import InputError
 from heedful.records import Example
 from heedful.render import Renderer
 from heedful.train.batches import TokenBatch, TokenRow, pad
+from heedful.train.forward import inner_of, packed_states, padded_logits
 from heedful.train.head import head_loss
 from heedful.train.loop import Objective
 from heedful.train.packing import PackedBatch, pack
@@ -60,8 +60,7 @@ def loss(model: Any, batch: TokenBatch) -> tuple[torch.Tensor, dict[str, float]]
     weights = batch.row_weights.unsqueeze(1).expand_as(batch.loss_mask)[:, 1:][batch.loss_mask[:, 1:]]  # (N,)
     # The token at t is predicted by what the model says at t - 1.
     predicts = batch.loss_mask.roll(-1, dims=1)  # (B, T); column 0 is never trained, so nothing wraps around
-    with _logits_only_where(model, predicts):
-        logits = model(input_ids=batch.input_ids, use_cache=False).logits  # (N, V)
+    logits = padded_logits(model, batch.input_ids, predicts)  # (N, V)
     assert logits.shape[:-1] == targets.shape, "the model's head did not see the selected positions"
     # Half precision is too coarse for the sum over a vocabulary.
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -72,32 +71,10 @@ def loss(model: Any, batch: TokenBatch) -> tuple[torch.Tensor, dict[str, float]]
 
 def packed_loss(model: Any, batch: PackedBatch) -> tuple[torch.Tensor, dict[str, float]]:
     """The same of packed rows; the model must be inside `reads_packed`."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    read = inner.base_model(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, packed_spans=batch.spans, use_cache=False
-    )
-    hidden = read.last_hidden_state[0].index_select(0, batch.predictors)  # (M, H)
-    weight = inner.get_output_embeddings().weight
+    hidden = packed_states(model, batch).index_select(0, batch.predictors)  # (M, H)
+    weight = inner_of(model).get_output_embeddings().weight
     total, _, correct = head_loss(hidden, weight, batch.targets, batch.weights)
     return total, {"token_accuracy": float((correct * batch.weights).sum())}
-
-
-@contextmanager
-def _logits_only_where(model: Any, positions: torch.Tensor) -> Iterator[None]:
-    """Let the output layer see only hidden states at `positions` (B, T): logits become (N, V).
-
-    With 49,152 words the output layer of a 135M model is a fifth of the arithmetic and most of the memory.
-    Done with a hook, so that whatever a model does to its logits afterwards (soft caps, scales) still happens.
-    """
-
-    def select(module: Any, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (arguments[0][positions], *arguments[1:])
-
-    handle = model.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 padded: Objective[TokenRow, TokenBatch] = Objective(name="instruction", build=pad, loss=loss)
