@@ -11,6 +11,7 @@ HeedfulError                       anything that Heedful itself reports; the com
 |   `-- NothingToTrainError             the token ledger says that training would teach nothing
 `-- RunError                       it failed otherwise: exit 1
     |-- StorageError               disk full, no permission, a damaged artefact
+    |-- StoppedError               asked to stop (SIGTERM), and stopped with everything saved: exit 143
     |-- EngineError                generation or scoring failed, after what could be retried was retried
     `-- ShortfallError             fewer accepted rows than asked for, where that was declared an error
 """
@@ -62,6 +63,12 @@ class RunError(HeedfulError):
 
 class StorageError(RunError):
     """Disk full, no permission, or a damaged artefact."""
+
+
+class StoppedError(RunError):
+    """Somebody asked the process to stop; what it had done is saved."""
+
+    exit_code = 143
 
 
 class EngineError(RunError):

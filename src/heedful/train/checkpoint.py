@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run continues: safetensors and JSON, written whole or not at all, two at most.
+"""Checkpoints from which a killed run continues: safetensors and JSON, written whole or not at all, the last few kept.
 
 `step-00000012/` holds `weights.safetensors` (what is trained), `optimizer.safetensors` (AdamW's moments by name),
 `best.safetensors` (the weights with the lowest validation loss so far, unless those are the weights themselves) and
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from heedful.errors import ProjectError
+from heedful.errors import ProjectError, StorageError
 from heedful.project import Watcher, atomic_folder, read_json, write_json
 from heedful.project.atomic import remove_partials
 from heedful.records import digest
 
 Tensors = Mapping[str, torch.Tensor]
 
-_KEPT = 2
 _STATE, _WEIGHTS, _OPTIMIZER, _BEST = "state.json", "weights.safetensors", "optimizer.safetensors", "best.safetensors"
 
 
@@ -42,19 +42,41 @@ class Snapshot:
 
 
 class CheckpointStore:
-    """The checkpoints of one run in one folder. Whoever uses it holds the project's lock."""
+    """The checkpoints of one run in one folder. Whoever writes into it holds its lock."""
 
-    def __init__(self, folder: Path, identity: str, watcher: Watcher) -> None:
-        self._folder, self._identity, self._watcher = folder, identity, watcher
-        remove_partials(folder)
+    def __init__(self, folder: Path, identity: str, watcher: Watcher, *, kept: int = 2) -> None:
+        """The newest `kept` stay: more than one, so that a damaged one costs steps and not the run."""
+        self._folder, self._identity, self._watcher, self._kept = folder, identity, watcher, kept
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint durably, then remove all but it and the one before."""
+        """Write a checkpoint durably, then remove those that are too old; raises StorageError when it cannot be written."""
         self._watcher.milestone("checkpoint.writing")
+        remove_partials(self._folder)
+        try:
+            self._write(snapshot)
+        except (OSError, SafetensorError) as error:
+            raise self._not_written(snapshot, error) from error
+        self._watcher.milestone("checkpoint.written")
+        for old in self._folders()[self._kept :]:
+            shutil.rmtree(old)
+
+    def read(self, step: int) -> Snapshot:
+        """The checkpoint of a step that is known to be whole."""
+        return _read(self._folder / _name(step))
+
+    def _not_written(self, snapshot: Snapshot, error: Exception) -> StorageError:
+        last = next(iter(self._folders()), None)
+        kept = f"{last.name} stays, and the same command continues from there" if last else "there is none before it"
+        return StorageError(
+            f"the checkpoint of step {snapshot.step} could not be written to {self._folder} ({error}); it needs "
+            f"{_num_bytes(snapshot) / 2**20:.0f} MB. Free some space, or lower tune.keep_checkpoints: {kept}"
+        )
+
+    def _write(self, snapshot: Snapshot) -> None:
         files = {_WEIGHTS: snapshot.weights, _OPTIMIZER: snapshot.optimizer}
         if snapshot.best is not None:
             files[_BEST] = snapshot.best
-        with atomic_folder(self._folder / f"step-{snapshot.step:08d}") as folder:
+        with atomic_folder(self._folder / _name(snapshot.step)) as folder:
             for name, tensors in files.items():
                 save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, folder / name)
             content = {
@@ -64,12 +86,10 @@ class CheckpointStore:
                 "files": {name: _file_hash(folder / name) for name in files},
             }
             write_json(folder / _STATE, {"checksum": digest(content), **content})
-        self._watcher.milestone("checkpoint.written")
-        for old in self._folders()[_KEPT:]:
-            shutil.rmtree(old)
 
     def latest(self) -> Snapshot | None:
         """The newest undamaged checkpoint; damaged ones are said and removed; another run's raise ProjectError."""
+        remove_partials(self._folder)
         for folder in self._folders():
             problem = self._problem(folder)
             if problem is None:
@@ -100,6 +120,15 @@ class CheckpointStore:
                 f"it says {content['identity']}, this run is {self._identity}; delete the folder, or give another one"
             )
         return None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _num_bytes(snapshot: Snapshot) -> int:
+    kinds = (snapshot.weights, snapshot.optimizer, snapshot.best or {})
+    return sum(tensor.nbytes for tensors in kinds for tensor in tensors.values())
 
 
 def _read(folder: Path) -> Snapshot:

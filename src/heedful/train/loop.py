@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -19,10 +19,14 @@ import torch
 
 from heedful.errors import RunError
 from heedful.project import Watcher, steps, stream_seed
-from heedful.train.batches import epoch_batches, micro_batches
+from heedful.train.batches import Order, RandomOrder, micro_batches
 from heedful.train.checkpoint import CheckpointStore, Snapshot
+from heedful.train.companions import Companions
 from heedful.train.optimizer import MasterAdamW
+from heedful.train.parallel import in_parts_like, whole
 from heedful.train.settings import TuneSettings
+from heedful.train.stopping import stopping
+from heedful.train.watching import Spikes
 
 
 class Row(Protocol):
@@ -61,6 +65,10 @@ class Objective(Generic[RowType, BatchType]):
     loss: Callable[[Any, BatchType], tuple[torch.Tensor, dict[str, float]]]
     is_packed: bool = False
     """Whether rows of a batch lie one behind the other, and not in a rectangle as wide as the longest."""
+    takes_whole_steps: bool = False
+    """Rows of a step are compared with each other, so they go through the model together, however many they are."""
+    build_measured: Callable[[Sequence[RowType]], BatchType] | None = None
+    """Builds batches of validation rows, where those leave out what only training is to pay for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,89 +129,153 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         settings: TuneSettings,
         *,
         seed: int,
+        companions: Companions | None = None,
+        order: Order | None = None,
     ) -> None:
+        self._with = companions or Companions()
         self._model, self._objective = model, objective
+        # With shards this cuts the model's weights into parts, so it comes before anyone looks at them.
+        self._loss = self._with.processes.loss_of(model, objective.loss)
         self._rows, self._settings, self._seed = rows, settings, seed
         self._lengths = [row.num_tokens for row in rows]
+        self._order = order or RandomOrder(self._lengths, settings.batch_size, seed)
         self._validation_rows = validation
-        self._validation = list(_in_micro_batches(objective, validation, range(len(validation)), settings))
+        own = self._with.processes.share(range(len(validation)), [row.num_tokens for row in validation])
+        measured = replace(objective, build=objective.build_measured or objective.build, takes_whole_steps=False)
+        self._validation = list(_in_micro_batches(measured, validation, own, settings))
         self._trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._optimizer = MasterAdamW(self._trained, weight_decay=settings.weight_decay)
         self._device = next(iter(self._trained.values())).device
         self._progress = Progress()
-        self.schedule = Schedule(len(rows), settings)
+        self.schedule = Schedule(self._order.num_rows, settings)
 
-    def run(self, checkpoints: Path, *, identity: str, watcher: Watcher) -> Progress:
-        """Train from the last checkpoint of `identity` in the folder `checkpoints`, or from the beginning, to the end."""
-        store = CheckpointStore(checkpoints, identity, watcher)
+    def run(self, checkpoints: Path, *, identity: str, watcher: Watcher, until: int | None = None) -> Progress:
+        """Train from the last checkpoint of `identity` in the folder `checkpoints`, or from the beginning, to the end.
+
+        With `until`, to that step, and the last weights stay in the model: another call goes on from there.
+        """
+        store = CheckpointStore(checkpoints, identity, watcher, kept=self._settings.keep_checkpoints)
         num_steps = self.schedule.num_steps
-        with steps(watcher, "tune", num_steps, "steps") as shown, _deterministic():
-            if (snapshot := store.latest()) is not None:
+        last = num_steps if until is None else until
+        with steps(watcher, "tune", num_steps, "steps") as shown, _deterministic(), stopping() as stop:
+            if (snapshot := self._latest(store)) is not None:
                 self._restore(snapshot)
                 watcher.say(f"training continues after step {snapshot.step} of {num_steps}")
                 shown.advance(snapshot.step, "from the last checkpoint")
-            for step in range(self._progress.step + 1, num_steps + 1):
-                entry = self._step(step)
-                watcher.milestone("train.stepped")
-                improved = self._evaluate(entry) if self._validation and self.schedule.evaluates(step) else False
-                self._progress.step = step
-                self._progress.history.append(entry)
-                if improved or self.schedule.saves(step):
-                    store.save(self._snapshot())
-                shown.advance(1, _note(entry))
-        self._finish()
+            self._with.log.begin(self._progress.step, self._num_tokens_read)
+            for step in range(self._progress.step + 1, last + 1):
+                note = self._step_and_evaluate(step, watcher)
+                stops = self._with.processes.total([stop.is_asked])[0] > 0
+                if self._progress.best_step == step or self.schedule.saves(step) or step == last or stops:
+                    self._save(store)
+                shown.advance(1, note)
+                if stops and step < last:
+                    stop.leave(step)
+        self._with.log.close()
+        if last == num_steps:
+            self._finish()
         return self._progress
 
-    def _step(self, step: int) -> dict[str, Any]:
+    def _latest(self, store: CheckpointStore) -> Snapshot | None:
+        """The newest checkpoint that is whole; only the first process may remove what is not."""
+        processes = self._with.processes
+        snapshot = store.latest() if processes.is_first else None
+        step = processes.from_first(snapshot.step if snapshot is not None else None)
+        return snapshot if processes.is_first or step is None else store.read(step)
+
+    def _save(self, store: CheckpointStore) -> None:
+        snapshot = self._snapshot()
+        if self._with.processes.is_first:
+            store.save(snapshot)
+
+    def _step_and_evaluate(self, step: int, watcher: Watcher) -> str:
+        """Take `step` into the progress; returns the note that is shown beside it."""
+        with self._with.log.timed():
+            entry = self._step(step, watcher)
+        watcher.milestone("train.stepped")
+        if self._validation_rows and self.schedule.evaluates(step):
+            self._evaluate(entry)
+        self._progress.step = step
+        self._progress.history.append(entry)
+        return self._with.log.write(entry)
+
+    @property
+    def _num_tokens_read(self) -> int:
+        return int(self._progress.history[-1]["tokens"]) if self._progress.history else 0
+
+    def _step(self, step: int, watcher: Watcher) -> dict[str, Any]:
         """One optimiser step, and its line of the history."""
         learning_rate = self.schedule.learning_rate(step)
         indices = self._rows_of(step)
-        batches = list(_in_micro_batches(self._objective, self._rows, indices, self._settings))
-        weight = sum(batch.weight for batch in batches)
+        processes = self._with.processes
+        own = processes.share(indices, self._lengths)
+        batches = list(_in_micro_batches(self._objective, self._rows, own, self._settings))
+        sums = [sum(batch.weight for batch in batches), sum(batch.num_tokens for batch in batches)]
+        weight, num_tokens = processes.total(sums)
         totals: dict[str, float] = {}
         self._model.train()
-        with _fixed_randomness(stream_seed(self._seed, "dropout", step), self._device):
-            for batch in batches:
-                loss, metrics = self._objective.loss(self._model, batch.to(self._device))
+        with _fixed_randomness(self._seed_of(step), self._device):
+            for batch, factor in processes.evened(batches, lambda: self._objective.build([self._rows[indices[0]]])):
+                loss, metrics = self._loss(batch.to(self._device))
                 # Dividing each sum by the whole step's weight gives the gradient of one mean over all its tokens.
-                (loss / weight).backward()  # type: ignore[no-untyped-call]
+                (loss / weight * factor).backward()  # type: ignore[no-untyped-call]
                 self._optimizer.collect()
-                _add(totals, {"loss": float(loss.detach()), **metrics})
-        means = {name: value / weight for name, value in totals.items()}
-        self._refuse_not_a_number(means["loss"], step, [self._rows[index] for index in indices])
+                _add(
+                    totals, {name: value * factor for name, value in {"loss": float(loss.detach()), **metrics}.items()}
+                )
+        means = {name: value / weight for name, value in processes.totals(totals).items()}
+        self._look_at(means["loss"], step, [self._rows[index] for index in indices], watcher)
+        processes.sum_gradients(self._optimizer.masters.values())
         norm = self._optimizer.step(learning_rate, self._settings.max_gradient_norm)
-        seen = self._progress.history[-1]["tokens"] if self._progress.history else 0
         return {
             "step": step,
             "epoch": round(step / self.schedule.steps_per_epoch, 4),
             **means,
             "gradient_norm": norm,
             "learning_rate": learning_rate,
-            "tokens": seen + sum(batch.num_tokens for batch in batches),
+            "tokens": self._num_tokens_read + int(num_tokens),
         }
+
+    def _seed_of(self, step: int) -> int:
+        """Of what dropout leaves out; every process leaves out its own."""
+        rank = self._with.processes.rank
+        return stream_seed(self._seed, "dropout", step, *([rank] if rank else []))
 
     def _rows_of(self, step: int) -> list[int]:
         epoch, place = divmod(step - 1, self.schedule.steps_per_epoch)
-        return epoch_batches(self._lengths, self._settings.batch_size, seed=self._seed, epoch=epoch)[place]
+        return self._order.batches(epoch)[place]
 
-    def _evaluate(self, entry: dict[str, Any]) -> bool:
-        """Write the validation loss into `entry`; True when it is the lowest so far, whose weights are then kept."""
+    def _evaluate(self, entry: dict[str, Any]) -> None:
+        """Write the validation loss, and measures of answers, into `entry`; keep the weights that are the best so far."""
+        processes = self._with.processes
         self._model.eval()
         totals: dict[str, float] = {}
+        weight = processes.total([sum(batch.weight for batch in self._validation)])[0]
         with torch.no_grad():
-            for batch in self._validation:
-                loss, metrics = self._objective.loss(self._model, batch.to(self._device))
-                _add(totals, {"loss": float(loss), **metrics})
-        weight = sum(batch.weight for batch in self._validation)
-        entry.update({f"validation_{name}": value / weight for name, value in totals.items()})
+            for batch, factor in processes.evened(
+                self._validation, lambda: self._objective.build([self._validation_rows[0]])
+            ):
+                loss, metrics = self._loss(batch.to(self._device))
+                _add(totals, {name: value * factor for name, value in {"loss": float(loss), **metrics}.items()})
+        entry.update({f"validation_{name}": value / weight for name, value in processes.totals(totals).items()})
         value = float(entry["validation_loss"])
         self._refuse_not_a_number(value, entry["step"], self._validation_rows)
-        best = self._progress.best_validation_loss
-        if best is not None and value >= best:
-            return False
+        if self._with.answers is not None:
+            measures = processes.from_first(self._with.answers() if processes.is_first else None)
+            entry.update({f"validation_{name}": value for name, value in measures.items()})
+        if not self._is_best(entry):
+            return
         self._progress.best_step, self._progress.best_validation_loss = entry["step"], value
         self._progress.best = {name: tensor.detach().clone() for name, tensor in self._optimizer.masters.items()}
-        return True
+
+    def _is_best(self, entry: Mapping[str, Any]) -> bool:
+        """True when nothing before was as good; of equals by a measure of answers, the lower loss is better."""
+        before = [one for one in self._progress.history if one["step"] == self._progress.best_step]
+        return not before or self._goodness(entry) > self._goodness(before[0])
+
+    def _goodness(self, entry: Mapping[str, Any]) -> tuple[float, float]:
+        chosen_by = self._settings.best_by
+        return (0.0 if chosen_by == "loss" else entry[f"validation_{chosen_by}"]), -entry["validation_loss"]
 
     def _finish(self) -> None:
         progress = self._progress
@@ -216,7 +288,20 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     @property
     def weights(self) -> Mapping[str, torch.Tensor]:
         """The trained weights by name, in full precision."""
-        return self._optimizer.masters
+        return _whole(self._optimizer.masters)
+
+    def _look_at(self, loss: float, step: int, rows: Sequence[RowType], watcher: Watcher) -> None:
+        """Refuse a loss that is none, and say which rows made it jump; the weights are still those that gave it."""
+        self._refuse_not_a_number(loss, step, rows)
+        spikes, history = Spikes(watcher), self._progress.history
+        if spikes.are_there(loss, history):
+            self._model.eval()  # dropout draws from a stream that nobody else may touch
+            with torch.no_grad():
+                spikes.say(step, loss, history, [(row.id, self._mean_loss_of(row)) for row in rows])
+
+    def _mean_loss_of(self, row: RowType) -> float:
+        batch = self._objective.build([row])
+        return float(self._loss(batch.to(self._device))[0]) / batch.weight
 
     def _refuse_not_a_number(self, loss: float, step: int, rows: Sequence[RowType]) -> None:
         """Name the rows whose own loss is none; a model that has become useless makes all rows so."""
@@ -233,7 +318,7 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         raise RunError(f"the loss became {loss} at step {step}, {which}: {advice}")
 
     def _loss_alone(self, row: RowType) -> torch.Tensor:
-        return self._objective.loss(self._model, self._objective.build([row]).to(self._device))[0]
+        return self._loss(self._objective.build([row]).to(self._device))[0]
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -241,9 +326,9 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         progress = self._progress
         return Snapshot(
             step=progress.step,
-            weights=self._optimizer.masters,
-            optimizer=self._optimizer.moments(),
-            best=None if progress.best_step == progress.step else progress.best,
+            weights=_whole(self._optimizer.masters),
+            optimizer=_whole(self._optimizer.moments()),
+            best=None if progress.best_step == progress.step or progress.best is None else _whole(progress.best),
             state={
                 "history": progress.history,
                 "best_step": progress.best_step,
@@ -254,11 +339,16 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     def _restore(self, snapshot: Snapshot) -> None:
         self._optimizer.set_masters(snapshot.weights)
         self._optimizer.restore(snapshot.optimizer)
+        masters = self._optimizer.masters
         best = snapshot.weights if snapshot.best is None else snapshot.best
         has_best = snapshot.state["best_validation_loss"] is not None
         self._progress = Progress(
             step=snapshot.step,
-            best={name: tensor.to(self._device, copy=True) for name, tensor in best.items()} if has_best else None,
+            best={
+                name: in_parts_like(tensor.to(self._device, copy=True), masters[name]) for name, tensor in best.items()
+            }
+            if has_best
+            else None,
             **snapshot.state,
         )
 
@@ -266,6 +356,9 @@ class SupervisedLoop(Generic[RowType, BatchType]):
 def _in_micro_batches(
     objective: Objective[RowType, BatchType], rows: Sequence[RowType], indices: Iterable[int], settings: TuneSettings
 ) -> Iterator[BatchType]:
+    if objective.takes_whole_steps:
+        yield objective.build([rows[index] for index in indices])
+        return
     lengths = [row.num_tokens for row in rows]
     for group in micro_batches(list(indices), lengths, settings.micro_batch_tokens, padded=not objective.is_packed):
         yield objective.build([rows[index] for index in group])
@@ -276,9 +369,8 @@ def _add(totals: dict[str, float], values: Mapping[str, float]) -> None:
         totals[name] = totals.get(name, 0.0) + value
 
 
-def _note(entry: Mapping[str, Any]) -> str:
-    note = f"loss {entry['loss']:.2f}"
-    return f"{note}, validation {entry['validation_loss']:.2f}" if "validation_loss" in entry else note
+def _whole(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: whole(tensor) for name, tensor in tensors.items()}
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from heedful.train.parallel import in_parts_like, whole
+
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -59,7 +61,7 @@ class MasterAdamW:
         self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
         self._round()
-        return float(norm)
+        return float(whole(norm))
 
     def _round(self) -> None:
         with torch.no_grad():
@@ -82,11 +84,13 @@ class MasterAdamW:
             state: dict[str, Any] = self._adamw.state[master]
             for kind in ("step", "exp_avg", "exp_avg_sq"):
                 # The fused AdamW keeps the count of its steps beside the weights.
-                state[kind] = moments[f"{kind}/{name}"].to(master.device, copy=True)
+                value = moments[f"{kind}/{name}"].to(master.device, copy=True)
+                state[kind] = value if kind == "step" else in_parts_like(value, master)
 
 
 def copy_into(parameters: Mapping[str, torch.nn.Parameter], values: Tensors) -> None:
     """In place: equal bits also need the memory that the first run had, where matrix products are concerned."""
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(values[name])
+            value = values[name]
+            parameter.copy_(value if type(value) is type(parameter) else in_parts_like(value, parameter))
