@@ -135,7 +135,8 @@ def byte_pairs(text: str, size: int = 1024) -> TokenizerIds:
 
 # -- the LSTM --------------------------------------------------------------------------------------------------------------
 
-BATCH, LENGTH, RATE = 32, 100, 4e-3
+BATCH, LENGTH, RATE, WARMUP = 32, 64, 4e-3, 0.02
+"""WARMUP is a share of the time; then a cosine that ends at nothing."""
 EVALUATIONS = 12
 
 
@@ -154,7 +155,7 @@ def lstm(corpus: Corpus) -> Row:
     state: Any = None
     for inputs, targets, fresh in segments(rows):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1.0, (num_tokens + 1) / 200_000) * (1 + math.cos(math.pi * clock.share)) / 2
+            group["lr"] = RATE * min(1.0, clock.share / WARMUP) * (1 + math.cos(math.pi * clock.share)) / 2
         output = model(inputs, None if fresh else state)
         torch.nn.functional.cross_entropy(output.logits.flatten(0, 1), targets.flatten()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -172,10 +173,13 @@ def lstm(corpus: Corpus) -> Row:
                 best, weights = curve[-1][1], {name: value.clone() for name, value in model.state_dict().items()}
         if clock.share >= 1:
             break
+    seconds = clock.spent
     model.load_state_dict(weights)
     size = sum(weight.numel() for weight in model.parameters())
-    about = f"{size:,} parameters, {num_tokens / len(corpus.train):.1f} epochs, {num_tokens / clock.spent:,.0f} characters/s"
-    return Row("LSTM, characters", best, bits(scorer, corpus.test), num_tokens, clock.spent, about, curve)
+    about = (
+        f"{size:,} parameters, {num_tokens / len(corpus.train):.1f} epochs, {num_tokens / seconds:,.0f} characters/s"
+    )
+    return Row("LSTM, characters", best, bits(scorer, corpus.test), num_tokens, seconds, about, curve)
 
 
 def segments(rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, bool]]:
