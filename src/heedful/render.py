@@ -1,8 +1,11 @@
 """Conversation -> token ids and loss mask. The only place where chat text becomes ids, in training and in use.
 
-Three promises, each checked on every call:
+Promises, each checked on every call:
 - the ids of a prompt are an exact prefix of the ids of the rendered conversation, so what is trained is what is asked;
-- every answer and its end of turn is trained, and nothing else (`loss_mask`, True = trained);
+- the ids of a conversation's beginning are the beginning of the whole's: no template rewrites what was said;
+- every answer and its end of turn is trained, and nothing else (`loss_mask`, True = trained). What a template writes between
+  the prompt and the answer (an empty `<think>` block) a model must write itself: that belongs to the answer;
+- every end of turn that is trained is one at which answers stop in use;
 - text from messages never becomes a control token: a user who writes "<|im_end|>" gets those ten characters.
 
 How: the tokenizer's chat template is rendered with a placeholder for each message's content. What stands between the
@@ -21,7 +24,7 @@ it is, for so the T5 family was trained.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -103,7 +106,8 @@ class _Piece:
 
 def renderer_for(loaded: LoadedModel) -> Renderer:
     """The renderer of a loaded model; raises TemplateMismatchError when it is not the one it was trained with."""
-    renderer = (PairRenderer if loaded.is_encoder_decoder else Renderer)(loaded.tokenizer)
+    kind = PairRenderer if loaded.is_encoder_decoder else Renderer
+    renderer = kind(loaded.tokenizer, stop_ids=_stop_ids(loaded.model))
     info = loaded.info
     if info is not None and info.template_hash != renderer.template_hash:
         raise TemplateMismatchError(
@@ -119,8 +123,11 @@ class Renderer:
 
     _plain = PLAIN_TEMPLATES
 
-    def __init__(self, tokenizer: Any, template: str | None = None) -> None:
-        """`template`: a name of `PLAIN_TEMPLATES`, Jinja text, or None for the tokenizer's own (else a plain one)."""
+    def __init__(self, tokenizer: Any, template: str | None = None, *, stop_ids: Collection[int] = ()) -> None:
+        """`template`: a name of `PLAIN_TEMPLATES`, Jinja text, or None for the tokenizer's own (else a plain one).
+
+        `stop_ids`: what the model's own configuration says its answers end with, beside the tokenizer's end of text.
+        """
         if getattr(tokenizer, "backend_tokenizer", None) is None:
             raise ModelError(f"{type(tokenizer).__name__} is not a fast tokenizer; a tokenizer.json is needed")
         self._tokenizer = tokenizer
@@ -135,8 +142,15 @@ class Renderer:
         self._control = {index for index, _ in self._special.values()} - {tokenizer.unk_token_id}
         longest_first = sorted(self._special, key=len, reverse=True)
         self._special_pattern = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        # Set below, from a conversation of "a" and "b"; until then nothing is known about the template.
+        self._opening = self._follower = ""
+        self._opening = self._find_opening()
+        self._follower = self._find_follower(stop_ids)
         self.end_of_turn_ids: tuple[int, ...] = self._find_end_of_turn()
         """Ids that end an answer; the first is the one that the template writes and training teaches."""
+        if self._follower:
+            # Which of them the model writes says who speaks next.
+            self.end_of_turn_ids += tuple(sorted(set(stop_ids) - set(self.end_of_turn_ids)))
         self._check_against_tokenizer()
         self.template_hash: str = self._hash()
 
@@ -161,7 +175,44 @@ class Renderer:
                     "conversation than when asking for that answer; such a template cannot be trained faithfully: "
                     "use one-turn conversations, or another template"
                 )
+            self._check_answer(messages, number, rendered, start)
         return rendered
+
+    def _check_answer(self, messages: Sequence[Message], number: int, rendered: Rendered, start: int) -> None:
+        """That answer `number`, trained from `start` on, ends as answers do, and stays as it was once more is said."""
+        end = next((i for i in range(start, len(rendered.loss_mask)) if not rendered.loss_mask[i]), None)
+        last = rendered.input_ids[:end][-1]
+        if last not in self.end_of_turn_ids:
+            raise ModelError(
+                f"the chat template ends message {number + 1} with {self._tokenizer.convert_ids_to_tokens(last)!r}, at which "
+                f"answers do not stop in use ({', '.join(self._tokenizer.convert_ids_to_tokens(list(self.end_of_turn_ids)))} "
+                "are known): the model would learn to run on; another template is needed"
+            )
+        if number + 1 == len(messages):
+            return
+        alone = self._encode_spans(messages[: number + 1], generation_prompt=False)
+        num_alone = max(place for place, trained in enumerate(alone.loss_mask) if trained) + 1
+        if alone.input_ids[:num_alone] != rendered.input_ids[:end]:
+            raise ModelError(
+                f"the chat template rewrites message {number + 1} once the conversation goes on (it leaves out reasoning, for "
+                "example), so the beginning of a conversation is not the beginning of its rendering; such a template cannot be "
+                "trained faithfully on several turns: use one-turn conversations, or another template"
+            )
+
+    def depends_on_time(self) -> bool:
+        """Whether the template writes the date or the time of rendering, so that no two days have equal prompts."""
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        values = {
+            "messages": [{"role": "user", "content": "a"}],
+            "add_generation_prompt": True,
+            **self._tokenizer.special_tokens_map,
+        }
+        # What a template may call for the clock; a name given here goes before transformers' own.
+        clocks: list[Callable[[str], str]] = [lambda _: "yesterday", lambda _: "today"]
+        template = _compile_jinja_template(self._templates[0])
+        texts = {template.render(**values, strftime_now=clock) for clock in clocks}
+        return len(texts) > 1
 
     def pair(self, messages: Sequence[Message]) -> Pair:
         """The last answer, and the prompt that asks for it. What follows its end of turn is left out."""
@@ -214,6 +265,10 @@ class Renderer:
         parts = re.split(f"{mark}(\\d+)\ue002", skeleton)
         if sorted(map(int, parts[1::2])) != list(range(len(messages))):
             raise ModelError("the chat template leaves out a message or repeats one; another template is needed")
+        for place, number in enumerate(map(int, parts[1::2])):
+            if messages[number].role == "assistant" and "</think>" in contents[number]:
+                # The template puts the answer's own reasoning where it would otherwise say that there is none.
+                parts[2 * place] = parts[2 * place].removesuffix(self._opening)
         return _align(parts, contents, actual)
 
     def _spans(self, messages: Sequence[Message], pieces: Sequence[_Piece]) -> Iterator[tuple[list[_Piece], bool]]:
@@ -222,14 +277,21 @@ class Renderer:
         in_answer = False
         for piece in pieces:
             if piece.content is not None and messages[piece.content].role == "assistant":
+                opening = self._opening if self._opening and span and span[-1].text.endswith(self._opening) else ""
+                if opening:
+                    span[-1] = _Piece(span[-1].text.removesuffix(opening))
                 yield span, False
-                span, in_answer = [piece], True
+                span, in_answer = [_Piece(opening), piece] if opening else [piece], True
             elif in_answer:
-                end = self._special_pattern.search(piece.text)
+                text = piece.text or self._follower
+                end = self._special_pattern.search(text)
                 if end is None:
                     raise ModelError("the chat template writes no special token after an answer: nothing ends a turn")
-                yield [*span, _Piece(piece.text[: end.end()])], True
-                span, in_answer = [_Piece(piece.text[end.end() :])], False
+                yield [*span, _Piece(text[: end.end()])], True
+                rest = text[end.end() :]
+                # Some tokens swallow the white space behind them (Phi's).
+                span = [_Piece(rest.lstrip() if self._special[end.group()][1].rstrip else rest)]
+                in_answer = False
             else:
                 span.append(piece)
         yield span, False
@@ -286,6 +348,28 @@ class Renderer:
 
     # -- what is known once per tokenizer ------------------------------------------------------------------------
 
+    def _find_opening(self) -> str:
+        """What the template writes between a prompt and its answer; a model must write it itself. Mostly nothing."""
+        messages = (Message("user", "a"), Message("assistant", "b"))
+        before = self._pieces(messages[:1], generation_prompt=True)[-1].text
+        written = self._pieces(messages, generation_prompt=False)[-3].text
+        return written[len(before) :] if before and written.startswith(before) else ""
+
+    def _find_follower(self, stop_ids: Collection[int]) -> str:
+        """The token of the next speaker, in templates that end an answer with nothing else (GLM's); empty in all others.
+
+        It is one only if it comes right after an answer and models stop at it: else an end of turn is merely missing.
+        """
+        asked, answered = Message("user", "a"), Message("assistant", "b")
+        try:
+            pieces = self._pieces((asked, answered, asked, answered), generation_prompt=False)
+        except (InputError, ModelError):
+            return ""  # A template of one question and one answer.
+        next_one = self._special_pattern.match(pieces[4].text)
+        if pieces[-1].text or next_one is None:
+            return ""
+        return next_one.group() if self._special[next_one.group()][0] in stop_ids else ""
+
     def _find_end_of_turn(self) -> tuple[int, ...]:
         messages = (Message("user", "a"), Message("assistant", "b"))
         trained = [
@@ -338,8 +422,8 @@ class PairRenderer(Renderer):
     def render(self, messages: Sequence[Message]) -> Rendered:
         """Refused: no text holds both, so there is nothing that a loss mask could stand beside."""
         raise ModelError(
-            "an encoder-decoder model reads prompts and writes answers apart, which tuning does not know yet; "
-            "tune a decoder-only model"
+            "an encoder-decoder model reads prompts and writes answers apart: there is a pair of texts for each answer; "
+            "use `pair`"
         )
 
     def _find_end_of_turn(self) -> tuple[int, ...]:
@@ -353,6 +437,12 @@ class PairRenderer(Renderer):
 
     def _hash(self) -> str:
         return digest(["pair", super()._hash()])
+
+
+def _stop_ids(model: Any) -> tuple[int, ...]:
+    """What the model's configuration says that its answers end with."""
+    ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return tuple(ids) if isinstance(ids, list) else () if ids is None else (ids,)
 
 
 def _check_asks(prompt: Sequence[Message]) -> None:
@@ -392,6 +482,13 @@ def _is_chinese(text: str) -> bool:
     return len(_HAN.findall(text)) * 3 > num_letters
 
 
+def _spaced_as_in(content: str, actual: str, position: int) -> str:
+    """`content` with white space as it is in `actual`: templates set reasoning and answer apart in their own way."""
+    parts = [re.escape(part.strip()) for part in re.split("(</?think>)", content) if part.strip()]
+    found = re.compile(r"\s*".join(parts)).match(actual, position)
+    return found.group() if found else content
+
+
 def _align(parts: Sequence[str], contents: Sequence[str], actual: str) -> list[_Piece]:
     """Structure of `parts`, and each content as it stands in `actual`: as given, or trimmed as some templates do."""
     pieces = [_Piece(parts[0])]
@@ -399,7 +496,9 @@ def _align(parts: Sequence[str], contents: Sequence[str], actual: str) -> list[_
     matches = actual.startswith(parts[0])
     for number, structure in zip(map(int, parts[1::2]), parts[2::2], strict=True):
         content = contents[number]
-        variants = (content, content.strip(), content.lstrip(), content.rstrip())
+        variants = [content, content.strip(), content.lstrip(), content.rstrip()]
+        if "</think>" in content:
+            variants.append(_spaced_as_in(content, actual, position))
         fitting = next((v for v in variants if actual.startswith(v + structure, position)), None)
         matches = matches and fitting is not None
         pieces += [_Piece(fitting or "", number), _Piece(structure)]
