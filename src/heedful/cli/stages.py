@@ -23,12 +23,14 @@ def register(app: typer.Typer) -> None:
     app.command("import", help=_IMPORT)(_stage("import", "import_files"))
     app.command("construct")(construct)
     app.command("curate", help=_CURATE)(_stage("curate", "curate_files"))
+    app.command("pretrain", help=_PRETRAIN)(_stage("pretrain", "pretrain_files"))
     app.command("tune", help=_TUNE)(_stage("tune", "tune_files"))
     app.command("evaluate")(evaluate)
 
 
 _IMPORT = "Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."
 _CURATE = "Clean, deduplicate and split rows. Every dropped row keeps its reason; no split leaks into another."
+_PRETRAIN = "Train a model from nothing on texts. Tokenizer included; killed, it continues from its last checkpoint."
 _TUNE = "Tune the model on the training split. Only answers are learnt; killed, it continues from its last checkpoint."
 
 

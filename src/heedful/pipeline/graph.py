@@ -49,6 +49,8 @@ class Stage:
     outside: Callable[[Project, HeedfulSettings], Mapping[str, str]]
     """Hashes of what it reads from outside the project's artefacts: files, models, the interpreter's own texts."""
     build: Callable[[Context], None]
+    on_request: bool = False
+    """Built only when it is asked for by name; no other stage needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Graph:
     def _up_to(self, until: str | None) -> list[Stage]:
         names = [stage.name for stage in self._stages]
         if until is None:
-            return list(self._stages)
+            return [stage for stage in self._stages if not stage.on_request]
         if until not in names:
             raise ProjectError(f"unknown stage {until!r}; {nearest(until, names)}")
         wanted = self._ancestors(until)

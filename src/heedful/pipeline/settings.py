@@ -16,6 +16,7 @@ from heedful.evaluate.settings import EvaluateSettings
 from heedful.pipeline.serve_settings import ServeSettings
 from heedful.project.settings import Settings, parse_settings
 from heedful.sources.settings import ImportSettings
+from heedful.train.pretraining.settings import PretrainSettings
 from heedful.train.settings import TuneSettings
 
 Overrides = Iterable[str] | Mapping[str, Any]
@@ -40,6 +41,7 @@ class HeedfulSettings(Settings):
     import_: ImportSettings = Field(ImportSettings(), alias="import")
     construct_: ConstructSettings = Field(ConstructSettings(), alias="construct")
     curate: CurateSettings = CurateSettings()
+    pretrain: PretrainSettings = PretrainSettings()
     tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     serve: ServeSettings = ServeSettings()

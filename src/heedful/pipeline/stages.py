@@ -3,6 +3,7 @@
     import     examples.parquet  preferences.jsonl  documents.parquet  detected.txt
     construct  examples.parquet  rejected.jsonl  statement.json
     curate     data.parquet  dropped.parquet  funnel.json
+    pretrain   model/  history.json  pretraining.json  report.md        only when asked for by name
     tune       model/  ledger.json  history.json
     evaluate   results.json  answers.parquet  scores.parquet  report.html
 
@@ -20,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from heedful.errors import InputError
 from heedful.pipeline.graph import Context, Stage
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.artifacts import MANIFEST, Manifest, file_hash, versions
@@ -150,6 +152,35 @@ def _curate(context: Context) -> None:
     context.draft.summary = f"{len(result.kept)} rows kept, {len(result.dropped)} dropped; {shares}"
 
 
+# -- pretrain --------------------------------------------------------------------------------------------------
+
+
+def _pretrain(context: Context) -> None:
+    from heedful.pipeline.texts import DocumentCorpus
+    from heedful.records import read_documents
+    from heedful.train.pretraining import pretrain
+
+    documents = read_documents(context.inputs["import"] / "documents.parquet")
+    if not documents:
+        raise InputError("this project has no documents to pretrain on; put texts into the folder documents/")
+    result = pretrain(
+        DocumentCorpus(documents),
+        context.settings.pretrain,
+        out=context.draft.folder,
+        work=context.project.checkpoints("pretrain", context.key),
+        seed=context.seed,
+        watcher=context.watcher,
+    )
+    context.draft.counts.update(steps=result.num_steps, best_step=result.best_step, tokens=result.num_text_tokens)
+    found = {
+        "best_validation_loss": result.best_validation_loss,
+        "bits_per_byte": result.bits_per_byte,
+        "tokens_per_second": result.tokens_per_second,
+    }
+    context.draft.metrics.update({name: value for name, value in found.items() if value is not None})
+    context.draft.summary = result.describe()
+
+
 # -- tune ------------------------------------------------------------------------------------------------------
 
 
@@ -250,6 +281,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("import", 1, (), _section("import_"), _import_outside, _import),
     Stage("construct", 1, ("import",), _section("construct_"), _construct_outside, _construct),
     Stage("curate", 1, ("import", "construct"), _section("curate"), _nothing_outside, _curate),
+    Stage("pretrain", 1, ("import",), _section("pretrain"), _nothing_outside, _pretrain, on_request=True),
     Stage("tune", 1, ("curate",), _section("tune"), _tune_outside, _tune),
     Stage("evaluate", 1, ("import", "construct", "curate", "tune"), _section("evaluate"), _tune_outside, _evaluate),
 )

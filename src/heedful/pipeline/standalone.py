@@ -106,6 +106,31 @@ def construct_files(
     return {"text": text, "statement": result.statement, "out": str(out)}
 
 
+def pretrain_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher) -> dict[str, Any]:
+    """Texts -> a model from nothing in the folder `out`."""
+    from heedful.pipeline.texts import FileCorpus
+    from heedful.train.pretraining import pretrain
+
+    settings = settings_from(overrides)
+    corpus = FileCorpus(files, watcher)
+    lasting = settings.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
+    run = digest([lasting, settings.project.seed, corpus.identity])[:16]
+    work = out.parent / f".{out.name}.checkpoints-{run}"
+    with atomic_folder(out) as folder:
+        result = pretrain(corpus, settings.pretrain, out=folder, work=work, seed=settings.project.seed, watcher=watcher)
+    _remove(work)
+    text = f"{result.describe()}; the model is in {out / 'model'}"
+    found = {
+        "num_parameters": result.num_parameters,
+        "num_steps": result.num_steps,
+        "best_step": result.best_step,
+        "best_validation_loss": result.best_validation_loss,
+        "bits_per_byte": result.bits_per_byte,
+        "tokens_per_second": result.tokens_per_second,
+    }
+    return {"text": text, **found, "out": str(out)}
+
+
 def tune_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: Watcher) -> dict[str, Any]:
     """Split rows -> an adapter (or a model) in the folder `out`."""
     from heedful import sources

@@ -1,0 +1,360 @@
+"""Texts and settings -> a trained model in `out/model`, with history, facts and a report beside it.
+
+Tokenizer, shards, the number of steps and checkpoints are kept in a working folder: killed at any moment and called again
+with the same arguments, `pretrain` continues and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from heedful.errors import InputError
+from heedful.project import Silent, Watcher, atomic_folder, read_json, write_json, write_text
+from heedful.project.atomic import remove_partials
+from heedful.project.progress import Remembering
+from heedful.records import digest
+from heedful.train.computing import computed_in, dtype_of
+from heedful.train.loop import Progress, SupervisedLoop
+from heedful.train.objectives.pretraining import TextBatch, TextObjective, corrupted_lengths, objective
+from heedful.train.optimizer import copy_into
+from heedful.train.pretraining.architectures import KINDS, build, save
+from heedful.train.pretraining.corpus import Corpus
+from heedful.train.pretraining.rows import (
+    MOST_VALIDATION_TOKENS,
+    Stretch,
+    TextRow,
+    TextRows,
+    at_most,
+    pieces,
+    split,
+    windows,
+)
+from heedful.train.pretraining.settings import NUM_EVALUATIONS, PretrainSettings
+from heedful.train.pretraining.shards import Shard, documents_of, write_shards
+from heedful.train.pretraining.tokenizer import bytes_of_tokens, encoder_of, special_ids, train_tokenizer
+
+_MEASURED_STEPS = 6
+_FORWARD_SHARE = 1 / 3  # of a training step's arithmetic
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainResult:
+    """What training did; the model is in `model_folder`."""
+
+    model_folder: Path
+    history: list[dict[str, Any]]
+    """One entry for each step, as `tune` has them."""
+    num_parameters: int
+    num_text_tokens: int
+    """Different tokens that rows were cut from."""
+    num_steps: int
+    best_step: int
+    best_validation_loss: float | None
+    """Mean in nats; None without validation rows."""
+    bits_per_byte: float | None
+    """Of the held-out text, each row begun anew; causal objectives only."""
+    tokens_per_second: float | None
+    """Of this process, evaluations and checkpoints included; None when there was nothing left to do."""
+
+    def describe(self) -> str:
+        """In words, for people."""
+        lines = [
+            f"{self.num_parameters:,} parameters, {self.num_steps} steps over {self.num_text_tokens:,} tokens of text"
+        ]
+        if self.best_validation_loss is not None:
+            bits = f", {self.bits_per_byte:.3f} bits per byte" if self.bits_per_byte is not None else ""
+            lines.append(f"best validation loss {self.best_validation_loss:.3f}{bits}, at step {self.best_step}")
+        else:
+            lines.append("nothing was held out, so the weights of the last step were kept")
+        if self.tokens_per_second is not None:
+            lines.append(f"{self.tokens_per_second:,.0f} tokens per second")
+        return "; ".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """Rows to learn from and to validate with."""
+
+    tokenizer: PreTrainedTokenizerFast
+    objective: TextObjective
+    train: TextRows
+    validation: TextRows
+    identity: str
+
+
+def pretrain(
+    corpus: Corpus,
+    settings: PretrainSettings,
+    *,
+    out: Path,
+    work: Path,
+    seed: int,
+    watcher: Watcher,
+    validation: Corpus | None = None,
+) -> PretrainResult:
+    """Train a model from nothing on `corpus`; what is held out comes from it, or is `validation`.
+
+    `work` is a folder for this run alone, which the caller removes once `out` is safe. Raises InputError for texts that
+    are empty or too small for one row.
+    """
+    data = _prepared(corpus, validation, settings, work, seed, watcher)
+    model = build(settings, data.tokenizer, seed=seed)
+    dtype = dtype_of(settings.precision, torch.device("cpu"))
+    identity = digest(["pretraining", data.identity, _lasting(settings), str(dtype), seed])
+    num_steps = _num_steps(model, data, settings, dtype, work, seed, watcher)
+    clock = _Clock(watcher)
+    with computed_in(model, dtype):
+        loop = _loop(model, data, data.train.resized(num_steps * settings.batch_size), settings, seed)
+        progress = loop.run(work / "checkpoints", identity=digest([identity, num_steps]), watcher=clock)
+    exact = loop.weights
+    copy_into({name: value for name, value in model.named_parameters() if name in exact}, exact)
+    result = _result(model, data, settings, progress, clock, out)
+    _save(model, data, settings, result, out, seed)
+    return result
+
+
+# -- data -----------------------------------------------------------------------------------------------------------
+
+
+def _prepared(
+    corpus: Corpus, validation: Corpus | None, settings: PretrainSettings, work: Path, seed: int, watcher: Watcher
+) -> _Data:
+    remove_partials(work)
+    learned_from = digest([corpus.identity, settings.architecture, settings.vocabulary_size, settings.context_length])
+    tokenizer = _tokenizer(corpus, settings, work / "tokenizer", learned_from, watcher)
+    special = special_ids(tokenizer)
+    shards = [
+        write_shards(
+            texts,
+            encoder_of(tokenizer),
+            work / name,
+            end_id=special.end,
+            identity=digest([learned_from, texts.identity]),
+            watcher=watcher,
+        )
+        for name, texts in (("shards", corpus), ("validation-shards", validation))
+        if texts is not None
+    ]
+    if validation is None:
+        train, held_out = split(shards[0], settings.validation_share, seed=seed)
+    else:
+        train, held_out = _everything(shards[0]), _everything(shards[1])
+    places = _places(shards[0], train, settings)
+    num_tokens = int((places[:, 2] - places[:, 1]).sum())
+    if num_tokens < settings.context_length:
+        raise InputError(
+            f"the texts to learn from have {num_tokens} tokens, fewer than one row of {settings.context_length}; "
+            f"give more text, or set pretrain.context_length lower"
+        )
+    pairs = settings.chosen_objective == "masked_next_sentence"
+    chosen = at_most(_places(shards[-1], held_out, settings), MOST_VALIDATION_TOKENS, seed=seed)
+    return _Data(
+        tokenizer=tokenizer,
+        objective=objective(settings.chosen_objective, special, is_recurrent=settings.architecture == "lstm"),
+        train=TextRows(shards[0], places, seed=seed, name="train", pairs=pairs),
+        validation=TextRows(shards[-1], chosen, seed=seed, name="validation", pairs=pairs),
+        identity=digest([learned_from, corpus.identity, validation.identity if validation else ""]),
+    )
+
+
+def _tokenizer(
+    corpus: Corpus, settings: PretrainSettings, folder: Path, identity: str, watcher: Watcher
+) -> PreTrainedTokenizerFast:
+    """Learned now, or read from `folder` where an interrupted run left it."""
+    seal = folder / "learned_from.json"
+    if not (seal.is_file() and read_json(seal) == identity):
+        watcher.say("learning a tokenizer ...")
+        learned = train_tokenizer(
+            corpus,
+            KINDS[settings.architecture],
+            vocabulary_size=settings.vocabulary_size,
+            max_length=settings.context_length,
+        )
+        with atomic_folder(folder) as partial:
+            learned.save_pretrained(partial)
+            write_json(partial / seal.name, identity)
+    # Always as it is read back: nothing can differ between a run and its continuation.
+    return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+
+
+def _everything(shards: Sequence[Shard]) -> list[Stretch]:
+    return [Stretch(number, *places) for number, shard in enumerate(shards) for places in documents_of(shard)]
+
+
+def _places(shards: Sequence[Shard], stretches: Sequence[Stretch], settings: PretrainSettings) -> Any:
+    length = settings.context_length
+    match settings.chosen_objective:
+        # An LSTM reads one document at a time: nothing could make it forget the one before.
+        case "causal" if settings.architecture == "llama":
+            return windows(_joined(stretches), length)
+        case "causal" | "prefix":
+            return pieces(shards, stretches, length, ends=True)
+        case "span_corruption":
+            # As many tokens as the encoder has room for once spans are left out.
+            longest = max(number for number in range(2, 2 * length) if corrupted_lengths(number)[0] <= length)
+            return pieces(shards, stretches, longest, ends=False)
+        case "masked":
+            return pieces(shards, stretches, length - 2, ends=False)
+        case _:
+            return pieces(shards, stretches, length - 3, ends=False)
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Neighbours become one: windows may run over the ends of documents."""
+    joined: list[Stretch] = []
+    for one in stretches:
+        if joined and (joined[-1].shard, joined[-1].end) == (one.shard, one.start):
+            joined[-1] = Stretch(one.shard, joined[-1].start, one.end)
+        else:
+            joined.append(one)
+    return joined
+
+
+# -- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _num_steps(
+    model: Any,
+    data: _Data,
+    settings: PretrainSettings,
+    dtype: torch.dtype,
+    work: Path,
+    seed: int,
+    watcher: Watcher,
+) -> int:
+    """The budget in steps. Minutes are measured by the first process, and written down for those that continue."""
+    budget, batch_size = settings.parsed_budget, settings.batch_size
+    tokens_per_step = data.train.num_place_tokens / len(data.train) * batch_size
+    if budget.unit == "step":
+        return max(1, round(budget.amount))
+    if budget.unit == "token":
+        return max(1, round(budget.amount / tokens_per_step))
+    if budget.unit == "epoch":
+        return max(1, math.ceil(budget.amount * len(data.train) / batch_size))
+    plan = work / "plan.json"
+    if not plan.is_file():
+        seconds = _seconds_per_step(model, data, settings, dtype, seed)
+        evaluated = data.validation.num_place_tokens if len(data.validation) else 0
+        spent = NUM_EVALUATIONS * evaluated / tokens_per_step * seconds * _FORWARD_SHARE
+        left = budget.amount * 60 - spent
+        write_json(plan, {"num_steps": max(1, int(left / seconds)), "seconds_per_step": seconds})
+    planned = read_json(plan)
+    watcher.say(f"a step takes {planned['seconds_per_step']:.2f} s: {planned['num_steps']} steps in {settings.budget}")
+    return int(planned["num_steps"])
+
+
+def _seconds_per_step(model: Any, data: _Data, settings: PretrainSettings, dtype: torch.dtype, seed: int) -> float:
+    """Median of a few steps with a copy of the model; the first, in which memory is fetched, is left out."""
+    clock = _Clock(Silent())
+    tried = copy.deepcopy(model)
+    with TemporaryDirectory() as folder, computed_in(tried, dtype):
+        rows = data.train.resized(_MEASURED_STEPS * settings.batch_size)
+        loop = SupervisedLoop(tried, data.objective, rows, [], settings.of_loop(), seed=seed)
+        loop.run(Path(folder), identity="measured", watcher=clock)
+    taken = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
+    return sorted(taken)[len(taken) // 2]
+
+
+def _loop(
+    model: Any, data: _Data, rows: TextRows, settings: PretrainSettings, seed: int
+) -> SupervisedLoop[TextRow, TextBatch]:
+    return SupervisedLoop(model, data.objective, rows, data.validation, settings.of_loop(), seed=seed)
+
+
+class _Clock(Remembering):
+    """Notes when steps were done, and calls the loop's task by this stage's name."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        super().__init__(watcher)
+        self.times: list[float] = []
+        self.began = time.monotonic()
+
+    def begin(self, task: str, total: int | None, unit: str) -> None:
+        self.began = time.monotonic()
+        super().begin(_renamed(task), total, unit)
+
+    def advance(self, task: str, amount: int, note: str) -> None:
+        super().advance(_renamed(task), amount, note)
+
+    def end(self, task: str) -> None:
+        super().end(_renamed(task))
+
+    def milestone(self, name: str) -> None:
+        if name == "train.stepped":
+            self.times.append(time.monotonic())
+        super().milestone(name)
+
+
+def _renamed(task: str) -> str:
+    return "pretrain" if task == "tune" else task
+
+
+# -- results --------------------------------------------------------------------------------------------------------
+
+
+def _result(
+    model: Any, data: _Data, settings: PretrainSettings, progress: Progress, clock: _Clock, out: Path
+) -> PretrainResult:
+    return PretrainResult(
+        model_folder=out / "model",
+        history=progress.history,
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        num_text_tokens=data.train.num_place_tokens,
+        num_steps=progress.step,
+        best_step=progress.best_step,
+        best_validation_loss=progress.best_validation_loss,
+        bits_per_byte=_bits_per_byte(data, settings, progress.best_validation_loss),
+        tokens_per_second=_speed(progress.history, clock),
+    )
+
+
+def _bits_per_byte(data: _Data, settings: PretrainSettings, loss: float | None) -> float | None:
+    """Cross entropy of the held-out tokens over the bytes that they stand for."""
+    if loss is None or settings.chosen_objective != "causal":
+        return None
+    num_bytes = bytes_of_tokens(data.tokenizer)
+    targets = [row.tokens[1:] for row in data.validation]
+    return loss * sum(map(len, targets)) / math.log(2) / float(sum(num_bytes[ids].sum() for ids in targets))
+
+
+def _speed(history: Sequence[dict[str, Any]], clock: _Clock) -> float | None:
+    num_here = len(clock.times)
+    if num_here == 0:
+        return None
+    before = history[-num_here - 1]["tokens"] if num_here < len(history) else 0
+    return float((history[-1]["tokens"] - before) / max(clock.times[-1] - clock.began, 1e-9))
+
+
+def _save(model: Any, data: _Data, settings: PretrainSettings, result: PretrainResult, out: Path, seed: int) -> None:
+    write_json(out / "history.json", result.history)
+    facts = {
+        "objective": settings.chosen_objective,
+        "num_parameters": result.num_parameters,
+        "num_text_tokens": result.num_text_tokens,
+        "num_steps": result.num_steps,
+        "best_step": result.best_step,
+        "best_validation_loss": result.best_validation_loss,
+        "bits_per_byte": result.bits_per_byte,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+    }
+    write_json(out / "pretraining.json", facts)
+    with atomic_folder(out / "model") as folder:
+        save(model.eval(), data.tokenizer, folder)
+    report = f"# Pretraining: {settings.architecture}, {settings.chosen_objective}\n\n{result.describe()}\n"
+    write_text(out / "report.md", report)
+
+
+def _lasting(settings: PretrainSettings) -> dict[str, Any]:
+    """Settings that the weights depend on."""
+    return settings.model_dump(mode="json", exclude={"checkpoint_every"})
