@@ -14,7 +14,7 @@ ORDER = (
     # foundation
     ("_quiet", "_lazy", "errors", "records", "text", "statistics", "project"),
     # knowledge
-    ("requirements", "constraints", "metrics", "models", "render", "generate", "judge", "sandbox"),
+    ("requirements", "constraints", "metrics", "models", "render", "task_prompts", "generate", "judge", "sandbox"),
     # stages
     ("sources", "construct", "curate", "train", "evaluate", "induce", "feedback", "report", "starter"),
     # whole

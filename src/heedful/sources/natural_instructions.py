@@ -1,20 +1,18 @@
 """Task files of Super-NaturalInstructions (arXiv:2204.07705) -> Task, and an Example for each instance.
 
-The official files (one JSON object a task) and the same fields one task a line. Prompts follow the encodings of
-Tk-Instruct: the definition alone, or with positive examples, negative examples and explanations, in words of our own.
+The official files (one JSON object a task) and the same fields one task a line. Prompts are those of `task_prompts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from heedful.records import Example, Message, Task, TaskExample, origin_id
 from heedful.sources.rows import Row, canonical_column, language_code, shown
-from heedful.text import detect_language
+from heedful.task_prompts import task_prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +40,6 @@ _FIELDS = (
 )
 _NOT_KEPT = "(not kept)"
 
-_WORDS = {
-    "en": {
-        "definition": "Task: {}",
-        "positive": "Good example {}",
-        "negative": "Bad example {}",
-        "input": "Input: {}",
-        "output": "Output: {}",
-        "why_good": "Why it is good: {}",
-        "why_bad": "What is wrong with it: {}",
-        "now": "Now do the task for this input.",
-        "answer": "Output:",
-    },
-    "zh": {
-        "definition": "任务：{}",
-        "positive": "正确示例{}",
-        "negative": "错误示例{}",
-        "input": "输入：{}",
-        "output": "输出：{}",
-        "why_good": "理由：{}",
-        "why_bad": "错在哪里：{}",
-        "now": "现在请完成下面这一条。",
-        "answer": "输出：",
-    },
-}
-
 
 def encode_task(
     task: Task, instance: str, num_positive: int = 2, num_negative: int = 0, explanations: bool = False
@@ -75,28 +48,9 @@ def encode_task(
 
     A task with fewer examples than asked for shows those it has; an example equal to the instance is never shown.
     """
-    words = _words(task.definition)
     positive = [example for example in task.positive if example.input != instance][:num_positive]
     negative = [example for example in task.negative if example.input != instance][:num_negative]
-    blocks = [words["definition"].format(task.definition)]
-    for kind, why, examples in (("positive", "why_good", positive), ("negative", "why_bad", negative)):
-        for number, example in enumerate(examples, start=1):
-            lines = [
-                words[kind].format(number),
-                words["input"].format(example.input),
-                words["output"].format(example.output),
-            ]
-            if explanations and example.reason:
-                lines.append(words[why].format(example.reason))
-            blocks.append("\n".join(lines))
-    head = [words["now"]] if positive or negative else []
-    blocks.append("\n".join([*head, words["input"].format(instance), words["answer"]]))
-    return "\n\n".join(blocks)
-
-
-@lru_cache(maxsize=1024)
-def _words(definition: str) -> dict[str, str]:
-    return _WORDS["zh" if detect_language(definition) == "zh" else "en"]
+    return task_prompt(task.definition, instance, positive, negative, explanations=explanations)
 
 
 def shape(columns: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -35,6 +36,8 @@ class TokenRow:
     """How many were cut off."""
     num_truncated: int = 0
     """How many tokens were cut off."""
+    group: str = ""
+    """Rows of one group are pulled together where that is an objective; empty belongs to none."""
 
     @property
     def num_tokens(self) -> int:
@@ -85,6 +88,35 @@ def pad(rows: Sequence[TokenRow]) -> TokenBatch:
         num_tokens=sum(row.num_tokens for row in rows),
         weight=sum(row.weight * row.num_trained for row in rows),
     )
+
+
+class Order(Protocol):
+    """Which rows meet in which step; both are the same whenever they are asked for."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch, in batches of `batch_size`, the last of which may be smaller."""
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Where the rows of each of an epoch's steps are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RandomOrder:
+    """Every row once an epoch."""
+
+    lengths: Sequence[int]
+    batch_size: int
+    seed: int
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        return len(self.lengths)
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Those of an epoch."""
+        return epoch_batches(self.lengths, self.batch_size, seed=self.seed, epoch=epoch)
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int, epoch: int) -> list[list[int]]:

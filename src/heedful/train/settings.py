@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from heedful.project.settings import Settings
+from heedful.train.task_settings import EncodingSettings, Grouping, MixingSettings
 
 Precision = Literal["auto", "float32", "bfloat16"]
 BestBy = Literal["loss", "rouge_l", "exact_match", "requirements"]
@@ -66,3 +67,17 @@ class TuneSettings(Settings):
     """Event files beside metrics.jsonl, for TensorBoard; needs the extra `heedful[tensorboard]`."""
     shards: bool = False
     """Of several processes each keeps a part of the weights (FSDP), not all of them: for models too large for one."""
+    mixing: MixingSettings = MixingSettings()
+    """Shares of tasks in an epoch, a table: temperature, cap, shares, rows_per_epoch. By default every row is read once."""
+    encoding: EncodingSettings = EncodingSettings()
+    """How prompts say the task, a table: forms, num_positive, num_negative, explanations. By default as the rows do."""
+    negative_weight: float = Field(0.0, ge=0.0)
+    """How much a token of a known wrong output counts beside one of a right answer (unlikelihood); 0 leaves them out."""
+    contrastive_weight: float = Field(0.0, ge=0.0)
+    """Of the term that pulls representations of related rows together and others apart; 0 leaves it out."""
+    contrastive_by: Grouping = "task"
+    """Which rows are related: those of one task, or those whose meta names the same groups.paraphrase."""
+    contrastive_temperature: float = Field(0.1, gt=0)
+    """Similarities are divided by this: small values look at the nearest rows only."""
+    contrastive_projection: int = Field(0, ge=0)
+    """Numbers that a representation is projected to before it is compared, by a layer that is not kept; 0 for none."""

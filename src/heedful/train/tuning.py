@@ -12,16 +12,18 @@ from typing import Any
 
 from heedful.models import LoadedModel, load, save_checkpoint
 from heedful.models.four_bit import in_four_bit
-from heedful.project import Watcher, atomic_folder, write_json
-from heedful.records import Example, digest
+from heedful.project import Watcher, atomic_folder, stream_seed, write_json
+from heedful.records import Example, Task, digest
 from heedful.render import renderer_for
 from heedful.train import ledger as token_ledger
 from heedful.train.adapting import adapt
 from heedful.train.batches import TokenRow
 from heedful.train.computing import computed_fast, describe, dtype_of, why_padded
-from heedful.train.loop import Objective, Progress, SupervisedLoop
-from heedful.train.objectives.instruction import packed, padded, rows
-from heedful.train.objectives.seq2seq import PairRow, pair_rows, seq2seq
+from heedful.train.lessons import Lessons, as_said, lessons
+from heedful.train.loop import Progress, SupervisedLoop
+from heedful.train.objectives.contrastive import projected
+from heedful.train.objectives.instruction import rows
+from heedful.train.objectives.seq2seq import PairRow, pair_rows
 from heedful.train.optimizer import copy_into
 from heedful.train.settings import TuneSettings
 
@@ -58,20 +60,28 @@ def tune(
     checkpoints: Path,
     seed: int,
     watcher: Watcher,
+    tasks: Sequence[Task] = (),
 ) -> TuneResult:
     """Instruction tuning on the rows of split `train`, the best weights chosen by those of split `validation`.
 
+    `tasks` are records of the rows' tasks, by name, where prompts are to say them otherwise (`tune.encoding`).
     `checkpoints` is a folder for this run alone, which the caller removes once `out` is safe. Raises
     NothingToTrainError, with the token ledger said before, when training could teach nothing, or never to stop.
     """
     loaded = load(settings.model, watcher=watcher)
     renderer = renderer_for(loaded)
+    examples, said = as_said(examples, settings, renderer, tasks, seed=seed, watcher=watcher)
     render = pair_rows if loaded.is_encoder_decoder else rows
     by_split: dict[str, list[Any]] = {
         split: [*render((row for row in examples if row.split == split), renderer, max_length=settings.max_length)]
         for split in _SPLITS
     }
     ledger = _count(by_split, settings, watcher)
+    trained = [row for row in examples if row.split == "train"]
+    learned = lessons(
+        trained, by_split["train"], by_split["validation"], settings, renderer, seed=seed, watcher=watcher
+    )
+    ledger |= {**said, **learned.report}
     write_json(out / "ledger.json", ledger)
     usable = {split: [row for row in split_rows if row.num_trained] for split, split_rows in by_split.items()}
     if settings.four_bit:
@@ -79,7 +89,8 @@ def tune(
     loaded = adapt(loaded, settings, [getattr(row, "input_ids", ()) for row in usable["train"]], seed=seed)
     if not usable["validation"]:
         watcher.say("no validation rows: the weights of the last step are kept")
-    progress = _trained(loaded, usable, settings, seed, checkpoints, watcher, [renderer.template_hash, by_split])
+    origin = [renderer.template_hash, by_split, learned.content]
+    progress = _trained(loaded, usable, learned, settings, seed, checkpoints, watcher, origin)
     _save(loaded, out, renderer.template_hash, progress, settings, seed)
     return TuneResult(
         model_folder=out / "model",
@@ -94,6 +105,7 @@ def tune(
 def _trained(
     loaded: LoadedModel,
     usable: dict[str, list[Any]],
+    learned: Lessons,
     settings: TuneSettings,
     seed: int,
     checkpoints: Path,
@@ -107,9 +119,14 @@ def _trained(
     dtype = dtype_of(settings.precision, model.device)
     describe(dtype, why_not, watcher)
     identity = _identity(loaded, origin, settings, [str(dtype), bool(why_not), seed])
-    with computed_fast(model, dtype, packed=not why_not):
+    objective = learned.objective(not why_not)
+    size = settings.contrastive_projection if settings.contrastive_weight else 0
+    with (
+        computed_fast(model, dtype, packed=not why_not),
+        projected(model, size, stream_seed(seed, "contrastive_projection")),
+    ):
         loop: SupervisedLoop[Any, Any] = SupervisedLoop(
-            model, _objective(loaded, why_not), usable["train"], usable["validation"], settings, seed=seed
+            model, objective, learned.rows, learned.validation, settings, seed=seed, order=learned.order
         )
         progress = loop.run(checkpoints, identity=identity, watcher=watcher)
     exact = loop.weights
@@ -125,19 +142,13 @@ def _count(by_split: dict[str, list[Any]], settings: TuneSettings, watcher: Watc
     return token_ledger.as_dict(ledgers)
 
 
-def _objective(loaded: LoadedModel, why_not_packed: str) -> Objective[Any, Any]:
-    if loaded.is_encoder_decoder:
-        return seq2seq
-    return padded if why_not_packed else packed
-
-
 def _identity(loaded: LoadedModel, origin: list[Any], settings: TuneSettings, computation: list[Any]) -> str:
     """Says which run a checkpoint belongs to: everything that the final weights depend on."""
-    template_hash, by_split = origin
+    template_hash, by_split, *taught = origin
     data = [[split, [_content(row) for row in split_rows]] for split, split_rows in by_split.items()]
     # How often checkpoints are written changes nothing, and the model is known better by its identity than by its name.
     chosen = settings.model_dump(mode="json", exclude={"checkpoint_every", "model"})
-    return digest(["instruction", loaded.identity, template_hash, data, chosen, computation])
+    return digest(["instruction", loaded.identity, template_hash, data, *taught, chosen, computation])
 
 
 def _content(row: TokenRow | PairRow) -> list[Any]:
