@@ -169,7 +169,7 @@ def _mixed() -> list[Case]:
     return [
         Case("keywords, two sentences at most", (six, RequirementSpec("sentences", {"maximum": 2})), _STORY, 128),
         Case(
-            "json person with keywords",
+            "keywords in a json person",
             (RequirementSpec("json_schema", {"schema": _PERSON}), in_json),
             _PERSON_TEXT,
             200,

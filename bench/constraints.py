@@ -3,9 +3,11 @@
     make bench-constraints
 
 Each case is walked token by token along one answer (constraint_cases.py). At every step is timed: *lazily*, asking about the token that
-comes; the *mask* of the whole vocabulary with the tokens that are enough to finish behind each token; and the masks of the
+comes; the *mask* of the whole vocabulary with the tokens that are enough to finish behind each token (in JSON, where there is none for a
+place, asking about one token after that was found out); and the masks of the
 others, who do not tell the latter, where they can express the case: JSON and regular expressions all of them, keywords llguidance
-alone, as an intersection of patterns. One walk warms up and is told apart (`first`: its slowest step); then sides take turns.
+alone, as an intersection of patterns. The first walk is of a composition that was just made, and told apart (`first`: its 99th
+percentile and its slowest step); then sides take turns.
 Others run to the end or say why not; what takes longer than a minute is ended.
 
 Then a batch: 32 requests with six keywords and a range of words each, written by LocalEngine in int8, against the same prompts without
@@ -96,6 +98,8 @@ def main() -> None:
         composition = compose(case.specs, table, max_tokens=case.max_tokens)
         composed = time.perf_counter() - started
         tokens = along(composition, table, case)
+        # Anew: for the first walk nothing is remembered of the answer.
+        composition = compose(case.specs, table, max_tokens=case.max_tokens)
         sides = {"lazily": Timed(lambda c=composition, t=tokens: lazily(c, t))}
         has_masks = masks_of(composition._planner, table) is not None
         if has_masks:
@@ -129,6 +133,7 @@ def summary(found: dict[str, dict[str, Timed]], slowdown: float, checks: dict[st
     ratios = {
         "regex_mask_vs_llguidance": against("mask", "regex"),
         "mask_vs_llguidance": against("mask", "6 keywords"),
+        "json_mask_vs_llguidance": against("mask", "json"),
         "json_lazily_vs_llguidance": against("lazily", "json"),
         "batch_slowdown": slowdown,
     }
@@ -136,7 +141,8 @@ def summary(found: dict[str, dict[str, Timed]], slowdown: float, checks: dict[st
         "keywords_1_ms": slowest("mask", "6 keywords", 50) <= 1,
         "characters_3_ms": slowest("mask", "20 keywords", 50) <= 3,
         "regex_0.15_ms": slowest("mask", "regex", 99) <= 0.15,
-        "json_lazily_0.15_ms": slowest("lazily", "json", 50) <= 0.15,
+        "json_lazily_0.15_ms": slowest("lazily", "json", 99) <= 0.15,
+        "json_mask_0.15_ms": slowest("mask", "json", 99) <= 0.15,
         "batch_slowdown_0.2": slowdown <= 0.2,
     }
     times = {
@@ -183,7 +189,9 @@ def masks(composition: Composition, tokens: Sequence[int]) -> list[float]:
         started = time.perf_counter()
         costs = composition.costs(state)
         seconds.append(time.perf_counter() - started)
-        assert costs is not None
+        if costs is None:
+            composition.permits(state, token)
+            seconds[-1] = time.perf_counter() - started
         state = composition.advance(state, token)
     return seconds
 
@@ -193,10 +201,9 @@ def is_sound(composition: Composition, tokens: Sequence[int]) -> bool:
     state, rng = composition.start(), np.random.default_rng(0)
     for token in tokens:
         costs = composition.costs(state)
-        assert costs is not None
-        allowed = np.flatnonzero(costs < NEVER)
+        allowed = np.flatnonzero(costs < NEVER) if costs is not None else np.array([token])
         drawn = rng.choice(allowed, min(len(allowed), 30), replace=False).tolist()
-        if costs[token] >= NEVER or not all(composition.permits(state, one) for one in drawn):
+        if token not in allowed or not all(composition.permits(state, one) for one in drawn):
             return False
         state = composition.advance(state, token)
     return True
@@ -299,7 +306,8 @@ def opened_peer(end: int) -> Peer | None:
 def tell(sides: dict[str, Timed]) -> None:
     for side, one in sides.items():
         said = one.error or (
-            f"p50 {one.at(50):8.3f} ms   p99 {one.at(99):8.3f} ms   first {max(one.first) * 1e3:9.1f} ms"
+            f"p50 {one.at(50):8.3f} ms   p99 {one.at(99):8.3f} ms   "
+            f"first {np.percentile(one.first, 99) * 1e3:8.3f} and {max(one.first) * 1e3:8.3f} ms"
         )
         say(f"    {side:<14} {said}")
 

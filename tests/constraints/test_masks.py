@@ -43,6 +43,29 @@ REGEX: list[Case] = [
     ([("regex", {"pattern": r"\d{3}-\d{4}", "match": "search"})], 40),
     ([("regex", {"pattern": r"\(\w+\)", "match": "search"})], 40),
 ]
+_PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 0, "maximum": 150}, "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 3}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}  # fmt: skip
+_TREE = {
+    "$defs": {"tree": {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"left": {"$ref": "#/$defs/tree"}, "the": {"type": "boolean"}}, "required": ["left"]}]}},
+    "$ref": "#/$defs/tree",
+}  # fmt: skip
+_SCHEMAS: list[Any] = [
+    _PERSON,
+    _TREE,
+    {"type": "object", "properties": {"the": {"type": "string", "maxLength": 5}, "then": {"enum": ["yes", "no", 12]}}, "required": ["then"]},
+    {"type": "object", "additionalProperties": {"type": ["number", "null"]}, "minProperties": 2, "maxProperties": 3},
+    {"type": "object", "properties": {"cat": {"type": "integer"}}, "dependentRequired": {"dog": ["cat"], "he": ["lo"]}, "required": ["river"]},
+    {"type": "array", "items": {"type": "string", "minLength": 3, "maxLength": 9}, "minItems": 2, "maxItems": 4},
+    {"type": "object", "properties": {"好": {"type": "string"}, "风": {"enum": ["太阳", "了"]}}, "required": ["好", "风"], "additionalProperties": False},
+    {"anyOf": [{"type": "string", "minLength": 4}, {"type": "object", "properties": {"a": True}, "required": ["a"]}]},
+    {"type": "array", "prefixItems": [{"type": "string", "pattern": "^[a-d]{2,4}$"}, {"type": "number"}], "items": False, "minItems": 2},
+    True,
+]  # fmt: skip
+JSON: list[Case] = [([("json_schema", {"schema": schema})], 24) for schema in _SCHEMAS]
 
 
 def composed(case: Case, table: TokenTable) -> Composition:
@@ -60,7 +83,7 @@ def places(composition: Composition, seed: int) -> Iterator[Written]:
         state = composition.advance(state, rng.choice(wanted if wanted and rng.random() < 0.5 else allowed))
 
 
-@pytest.mark.parametrize("case", [*PROSE, *REGEX], ids=str)
+@pytest.mark.parametrize("case", [*PROSE, *REGEX, *JSON], ids=str)
 def test_a_mask_allows_what_is_permitted_token_by_token(case: Case, table: TokenTable) -> None:
     num_permitted = num_left_out = 0
     composition = composed(case, table)
@@ -81,7 +104,7 @@ def test_a_mask_allows_what_is_permitted_token_by_token(case: Case, table: Token
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("case", [*PROSE, *REGEX], ids=str)
+@pytest.mark.parametrize("case", [*PROSE, *REGEX, *JSON], ids=str)
 def test_masks_of_a_real_vocabulary(case: Case, real_table: TokenTable) -> None:
     num_permitted = num_left_out = 0
     rng, composition = random.Random(0), composed(case, real_table)
@@ -104,6 +127,33 @@ def test_what_has_no_tables_is_asked_token_by_token(table: TokenTable) -> None:
     assert composition.allowed(state).tolist() == [
         composition.permits(state, token) for token in range(len(table.data))
     ]
+
+
+def test_where_values_are_checked_tokens_are_asked_about_one_by_one(table: TokenTable) -> None:
+    composition = composed(([("json_schema", {"schema": {"type": "array", "uniqueItems": True}})], 30), table)
+    state = composition.start()
+    for token in (b"[", b"12"):
+        assert composition.costs(state) is None
+        state = composition.advance(state, table.data.index(token))
+    allowed = {table.data[token] for token in np.flatnonzero(composition.allowed(state))}
+    assert {b",", b"]", b"3"} <= allowed
+    assert not allowed & {b"the", b'"', b"}", b""}
+
+
+def test_a_full_string_can_only_be_ended(table: TokenTable) -> None:
+    composition = composed(([("json_schema", {"schema": {"type": "string", "maxLength": 4}})], 30), table)
+    state = composition.start()
+    for token in (b'"', b"t", b"he"):
+        state = composition.advance(state, table.data.index(token))
+    costs = composition.costs(state)
+    assert costs is not None
+    # One character more: a longer token only where the string ends in it.
+    longer = [table.data[token] for token in np.flatnonzero(costs < NEVER) if len(table.data[token]) > 1]
+    assert [data for data in longer if len(data.decode()) > 1] == [b' "']
+    assert [costs[table.data.index(token)] for token in (b"a", b'"')] == [1, 0]
+    full = composition.costs(composition.advance(state, table.data.index(b"a")))
+    assert full is not None
+    assert [table.data[token] for token in np.flatnonzero(full < NEVER)] == [b'"']
 
 
 def test_where_little_is_left_only_what_completes_a_keyword_is_allowed(table: TokenTable) -> None:

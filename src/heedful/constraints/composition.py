@@ -198,6 +198,12 @@ class Composition:
     ) -> tuple[Pieces, int] | None:
         """A plan, `first` before it, of as many tokens as `bounds` tells: the least, and one more than the most."""
         wanted, left = bounds
+        if (settled := self._planner.settled(states)) is not None:
+            plan = tuple(piece for piece in (first, settled.encode()) if piece)
+            cost = self._cost(plan)
+            if cost is not None and wanted <= cost:
+                # Where the shortest does not fit, hardly any other does; a plan is at hand already.
+                return (plan, cost) if cost < left else None
         still_serves = False
         for again in self._again(states, before, old) if old else ():
             still_serves, cost = True, self._cost(again)

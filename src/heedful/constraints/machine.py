@@ -98,4 +98,5 @@ class Form(Machine, Protocol):
     def completions(self, state: State) -> Iterator[Completion]:
         """Ways to end from here that satisfy this requirement, the shortest first; at least one where there is one."""
 
-    # A form may also have `fitting(state, missing, words) -> Iterator[Completion]`: ways that bring what others miss, and words.
+    # A form may also have `ending(state) -> str | None`: the first of `completions`, where it is certain without a look at the text;
+    # and `fitting(state, missing, words) -> Iterator[Completion]`: ways that bring what others miss, and words.

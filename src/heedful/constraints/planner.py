@@ -74,6 +74,19 @@ class Planner:
         for text in (text for item in items for text in item.texts):
             yield between(before, text) + text
 
+    def settled(self, states: Sequence[State]) -> str | None:
+        """A text that ends the answer with all satisfied, where that is known without a search; None where it is not."""
+        if len(self._forms) != 1 or not hasattr(self._forms[0], "ending"):
+            return None
+        rest: str | None = self._forms[0].ending(states[-1])
+        if rest is None:
+            return None
+        for part, state in zip(self._parts, states, strict=False):
+            after = part.step(state, rest)
+            if after is None or not part.accepts(after):
+                return None
+        return rest
+
     def is_hopeless(self, states: Sequence[State]) -> bool:
         """Whether a part says that nothing can mend it."""
         return any(part.is_hopeless(state) for part, state in zip(self._parts, states, strict=False))

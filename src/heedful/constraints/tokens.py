@@ -8,6 +8,10 @@ _MAX_KNOWN = 50_000
 """Spellings that are remembered; a plan is made of the same words again and again."""
 
 
+_UNREACHABLE = 1 << 30
+"""Tokens."""
+
+
 class TokenTable:
     """Bytes of tokens. `end_ids` end an answer; other tokens without bytes never occur in one."""
 
@@ -21,7 +25,14 @@ class TokenTable:
                 self._by_bytes.setdefault(value, token)
         self.longest = max(map(len, self._by_bytes), default=1)
         """Bytes."""
+        sizes: dict[bytes, set[int]] = {}
+        for value in self._by_bytes:
+            sizes.setdefault(value[:2], set()).add(len(value))
+        self._sizes = {begun: tuple(sorted(some, reverse=True)) for begun, some in sizes.items()}
+        """Of the tokens that begin with these two bytes, or are this one; the longest first."""
         self._spelled: dict[bytes, tuple[int, ...] | None] = {}
+        self._last: tuple[bytes, list[tuple[int, int, int]]] = (b"", [(0, -1, 0)])
+        """What was spelled last; replaced as a whole, so that threads cannot mix."""
 
     def spell(self, text: bytes) -> tuple[int, ...] | None:
         """The fewest tokens whose bytes are `text`; None when no tokens spell it."""
@@ -32,20 +43,39 @@ class TokenTable:
         return self._spelled[text]
 
     def _fewest(self, text: bytes) -> tuple[int, ...] | None:
-        # fewest[i]: (number of tokens for text[i:], the first of them, where the next begins).
-        unreachable = len(text) + 1
-        fewest: list[tuple[int, int, int]] = [(unreachable, -1, -1)] * len(text) + [(0, -1, -1)]
-        for start in range(len(text) - 1, -1, -1):
-            best = (unreachable, -1, -1)
-            for end in range(min(len(text), start + self.longest), start, -1):
-                # Longer tokens first, so that among equals the usual spelling wins.
-                if fewest[end][0] + 1 < best[0] and (token := self._by_bytes.get(text[start:end])) is not None:
-                    best = (fewest[end][0] + 1, token, end)
+        # fewest[i]: (number of tokens for text[i:], the first of them, its size). Texts that are spelled one after the other often end
+        # alike, and so do these.
+        last_text, last_fewest = self._last
+        shared = _shared_end(text, last_text)
+        fewest = [(_UNREACHABLE, -1, 0)] * (len(text) - shared) + last_fewest[len(last_text) - shared :]
+        for start in range(len(text) - shared - 1, -1, -1):
+            best = (_UNREACHABLE, -1, 0)
+            # Longer tokens first, so that among equals the usual spelling wins.
+            for size in (*self._sizes.get(text[start : start + 2], ()), 1):
+                end = start + size
+                if end > len(text) or fewest[end][0] + 1 >= best[0]:
+                    continue
+                if (token := self._by_bytes.get(text[start:end])) is not None:
+                    best = (fewest[end][0] + 1, token, size)
             fewest[start] = best
-        if fewest[0][0] > len(text):
+        self._last = (text, fewest)
+        if fewest[0][0] >= _UNREACHABLE:
             return None
         spelled, at = [], 0
         while at < len(text):
-            _, token, at = fewest[at]
+            _, token, size = fewest[at]
             spelled.append(token)
+            at += size
         return tuple(spelled)
+
+
+def _shared_end(one: bytes, other: bytes) -> int:
+    """How many bytes at their ends are the same; perhaps not all of them."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one.endswith(other[len(other) - middle :]):
+            low = middle
+        else:
+            high = middle - 1
+    return low

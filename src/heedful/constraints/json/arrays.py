@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -174,6 +174,9 @@ class ArrayCursor(Cursor):
 
     def after(self) -> Cursor:
         return self._at(self.count + 1, "after", GAP_OPEN)
+
+    def inner_place(self) -> Hashable:
+        return self.count, self.phase, self.gap
 
     def _at(self, count: int, phase: Any, gap: int) -> ArrayCursor:
         return ArrayCursor(self.shape, self.parent, self.start, self.is_checked, self.depth, count, phase, gap)

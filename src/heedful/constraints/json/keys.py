@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -133,6 +134,31 @@ class Keys:
                 self._rests.clear()
             found = self._rests[keys, begun] = list(islice(self._find_rests(begun, keys), 4))
         return [(spelled[len(begun) :], key) for spelled in found for key in [self.read(spelled)]]
+
+    @cached_property
+    def are_listed(self) -> bool:
+        """Whether only keys may come that the schema names."""
+        return any(each.is_closed for each in self.members) and not self._pattern_machines()
+
+    @cached_property
+    def are_alike(self) -> bool:
+        """Whether all keys may come, and those alike that are not `special`."""
+        is_open = not self.names and not any(each.is_closed or each.patterns for each in self.members)
+        return is_open and not self._pattern_machines()
+
+    def special(self, keys: frozenset[str]) -> set[str]:
+        """Keys after `keys` that are not like all others, as they are written; where `are_alike`."""
+        return {*self.known.values(), *(spell(key)[1:-1] for key in (*keys, *self.forbidden, *self.needs))}
+
+    def is_free(self, begun: str, keys: frozenset[str]) -> bool:
+        """Whether a key that begins so after `keys` is like all others."""
+        if not self.are_alike or begun == "" or "\\" in begun:
+            return False
+        return not any(key.startswith(begun) for key in self.special(keys))
+
+    def listed_rests(self, begun: str) -> Iterator[str]:
+        """What ends a key that the schema names and that was begun so; not all of them may come."""
+        return (spelled[len(begun) :] for spelled in self.known.values() if spelled.startswith(begun))
 
     def read(self, spelled: str) -> str:
         """The key that is written so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,9 @@ class LiteralCursor(Cursor):
 
     def may_end(self) -> bool:
         return any(len(spelling) == self.offset for spelling in self.spellings)
+
+    def inner_place(self) -> Hashable:
+        return self.spellings, self.offset
 
     def rests(self, text: str) -> Iterator[str]:
         return (spelling[self.offset :] for spelling in self.spellings)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from heedful.constraints.forms import Missing
+from heedful.constraints.json.effort import Effort
 from heedful.constraints.json.endings import Budget, first_ending
 from heedful.constraints.json.fitting import fitting
 from heedful.constraints.json.literals import LiteralCursor
@@ -43,6 +44,8 @@ _MAX_SECONDS = 1.5
 """Processor time for finding a first valid document; only hostile schemas need more than a tenth of it."""
 _MAX_FITTED = 2
 """Readings that are filled with what others miss."""
+_MAX_ENDINGS = 4096
+"""Places of which the shortest end is remembered."""
 _FENCED = re.compile(r"```(?:json)?\n(.*)\n```\n?", re.DOTALL)
 
 
@@ -78,6 +81,9 @@ class JsonMachine:
         if shortest is None or not self._is_valid(shortest):
             raise RequirementError(f"no document that satisfies the schema was found: {shorten(str(schema), 120)}")
         self._start = JsonState("", start_cursors(self._root, allow_code_fence))
+        self.effort = Effort(self._document)
+        """What checks of an answer take."""
+        self._endings: dict[Hashable, str | None] = {}
 
     def start(self) -> JsonState:
         """Before the first character."""
@@ -96,7 +102,7 @@ class JsonMachine:
                     cursors, rest = (ahead,), None
                     continue
             character = whole[at]
-            cursors = _advance(cursors, character, whole, at)
+            cursors = advance(cursors, character, whole, at)
             at += 1
             if not cursors:
                 return None
@@ -127,6 +133,26 @@ class JsonMachine:
         for cursor in state.cursors[:4]:
             yield from slots(cursor, state.text, lambda rest: self._ends(state, rest))
 
+    def ending(self, state: AnyState) -> str | None:
+        """The first of `completions`, where the schema alone tells that the answer is valid then; None where it has to be tried.
+
+        That is so where no value under way has checks, and a check of the whole would not stop half way.
+        """
+        assert isinstance(state, JsonState)
+        rest = self.ending_from(state.cursors)
+        return rest if rest is not None and self.effort.is_small(state.text, rest) else None
+
+    def ending_from(self, cursors: Sequence[Cursor]) -> str | None:
+        """The shortest way to end, whatever is written; None where that matters."""
+        if any(cursor.is_checked for cursor in cursors):
+            return None
+        places = tuple([cursor.place() for cursor in cursors])
+        if places not in self._endings:
+            if len(self._endings) >= _MAX_ENDINGS:
+                self._endings.clear()
+            self._endings[places] = _first_ending(cursors, "")
+        return self._endings[places]
+
     def fitting(self, state: AnyState, missing: Missing, words: Sequence[str]) -> Iterator[Completion]:
         """Ways that also bring what others miss. `missing` tells what that is behind a text; `words` are to fill with."""
         assert isinstance(state, JsonState)
@@ -148,7 +174,8 @@ class JsonMachine:
             return False
 
 
-def _advance(cursors: tuple[Cursor, ...], character: str, text: str, at: int) -> tuple[Cursor, ...]:
+def advance(cursors: tuple[Cursor, ...], character: str, text: str, at: int) -> tuple[Cursor, ...]:
+    """The readings after `character`, which is `text[at]`."""
     if len(cursors) == 1:
         found = tuple(cursors[0].advance(character, text, at))
     else:
@@ -157,7 +184,7 @@ def _advance(cursors: tuple[Cursor, ...], character: str, text: str, at: int) ->
     return found if len(found) < 2 else tuple(islice(dict.fromkeys(found), _MAX_CURSORS))
 
 
-def _first_ending(cursors: tuple[Cursor, ...], text: str) -> str | None:
+def _first_ending(cursors: Sequence[Cursor], text: str) -> str | None:
     """Of the first reading that can be ended; the shortest, where none has checks."""
     if any(cursor.is_checked for cursor in cursors):
         simple_first = sorted(cursors, key=lambda cursor: cursor.is_checked)

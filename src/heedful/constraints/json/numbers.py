@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
@@ -183,6 +183,9 @@ class NumberCursor(Cursor):
 
     def may_end(self) -> bool:
         return next(self.shape.rests(self.written), None) == ""
+
+    def inner_place(self) -> Hashable:
+        return self.written
 
     def rests(self, text: str) -> Iterator[str]:
         found: Iterator[str] = self.shape.rests(self.written)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -166,6 +166,18 @@ class ObjectCursor(Cursor):
 
     def after(self) -> Cursor:
         return self._at(self.keys | {self.key}, "after", GAP_OPEN, "")
+
+    def inner_place(self) -> Hashable:
+        is_free = self.phase == "key" and self.shape.keys.is_free(self.key, self.keys)
+        return self.keys, self.phase, self.gap, None if is_free else self.key
+
+    def with_key(self, key: str) -> ObjectCursor:
+        """The same object when `key` is what is written of the key."""
+        return self._at(self.keys, "key", GAP_OPEN, key)
+
+    def may_have_key(self) -> bool:
+        """Whether a key may come that begins as what is written."""
+        return bool(self.shape.keys.rests(self.key, self.keys))
 
     def _at(self, keys: frozenset[str], phase: Phase, gap: int, key: str) -> ObjectCursor:
         return ObjectCursor(self.shape, self.parent, self.start, self.is_checked, self.depth, keys, phase, gap, key)

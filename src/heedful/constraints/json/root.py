@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,9 @@ class RootCursor(Cursor):
             return (_root(self.is_fenced, True, self.offset + 1),)
         return ()
 
+    def inner_place(self) -> Hashable:
+        return self.is_fenced, self.is_done, self.offset
+
     def rests(self, text: str) -> Iterator[str]:
         yield _CLOSING[self.offset :] if self.is_fenced else ""
 
@@ -57,6 +60,9 @@ class FenceCursor(Cursor):
         if len(ahead[0]) == offset:
             return (value_cursor(self.shape, self.parent, at + 1, GAP_OPEN, True),)
         return (FenceCursor(self.shape, self.parent, 0, self.is_checked, self.depth, offset, ahead),)
+
+    def inner_place(self) -> Hashable:
+        return self.offset, self.spellings
 
     def rests(self, text: str) -> Iterator[str]:
         line = min((spelling[self.offset :] for spelling in self.spellings), key=len)

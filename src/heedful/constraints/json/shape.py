@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,14 @@ class Cursor:
 
     def after(self) -> Cursor:
         """Once the value inside that was being written is finished."""
+        raise NotImplementedError
+
+    def place(self) -> Hashable:
+        """The same for cursors that are ended in the same ways, whatever is written before them; for those without checks."""
+        return (type(self), self.shape, self.inner_place(), self.parent.place() if self.parent is not None else None)
+
+    def inner_place(self) -> Hashable:
+        """Where in the value the cursor stands."""
         raise NotImplementedError
 
     def finish(self, text: str, end: int) -> Sequence[Cursor]:

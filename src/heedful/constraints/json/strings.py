@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice, product
@@ -22,7 +22,8 @@ _ESCAPES = {json.dumps(character)[1:-1]: character for character in (*_OFTEN, *m
 """What stands for the characters that JSON does not take as they are."""
 _HEX = re.compile(r"\\u(?![dD][89a-fA-F])[0-9a-fA-F]{0,4}")
 """Half characters are left out: one that the other half does not follow is no text."""
-_PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
+PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
+"""What a string holds as it is."""
 _FILLER = "a"
 _PALETTE = "abcdefghijklmnopqrstuvwxyzABCDEF0123456789"
 _MAX_TEXTS = 1000
@@ -155,11 +156,20 @@ class StringCursor(Cursor):
         """Goes over plain characters at once, where nothing else depends on them; the same cursor where there are none."""
         if self.is_checked or self.pending or self.shape.pattern is not None:
             return self, at
-        found = _PLAIN.match(text, at)
+        found = PLAIN.match(text, at)
         num_plain = 0 if found is None else found.end() - at
         if self.shape.most is not None:
             num_plain = min(num_plain, self.shape.most - self.length)
-        return (self._at(self.length + num_plain, None, ""), at + num_plain) if num_plain > 0 else (self, at)
+        return (self.of_length(self.length + num_plain), at + num_plain) if num_plain > 0 else (self, at)
+
+    def of_length(self, length: int) -> StringCursor:
+        """The same string with so many characters, where there is no pattern."""
+        return self._at(length, None, "")
+
+    def inner_place(self) -> Hashable:
+        # Once a string is long enough, what ends it is the same; an escape or a pattern may care how much room there is.
+        is_exact = self.shape.most is not None and (self.shape.pattern is not None or self.pending != "")
+        return self.length if is_exact else min(self.length, self.shape.least), self.state, self.pending
 
     def _with(self, character: str) -> Sequence[Cursor]:
         state = self._after(character)

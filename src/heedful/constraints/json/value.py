@@ -7,7 +7,7 @@ counts as impossible there, and what failed only because of that is looked at ag
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -174,6 +174,9 @@ class ValueCursor(Cursor):
         for shape in self.shape.usable(character):
             found += shape.begin(self.parent, at, character)
         return found
+
+    def inner_place(self) -> Hashable:
+        return self.gap, self.lines
 
     def rests(self, text: str) -> Iterator[str]:
         found: Iterator[str] = self.shape.variants()

@@ -1,8 +1,9 @@
 """Masks: where an answer is -> all tokens that may come next, and for each how many tokens are enough to end the answer behind it.
 
 A composition is asked about one token at a time while answers are written. Masks say it of the whole vocabulary at once, from tables
-that are made once for each vocabulary; only for some compositions: those of words, characters and phrases (`prose`), and regular
-expressions alone (`forms`). What a mask allows the composition permits too; a mask may leave out a token that is permitted.
+that are made once for each vocabulary; only for some compositions: those of words, characters and phrases (`prose`), regular
+expressions alone (`forms`), and JSON alone (`documents`). What a mask allows the composition permits too; a mask may leave out a
+token that is permitted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from heedful.constraints.composition import NEVER, Written
 from heedful.constraints.edges import PlainPart
+from heedful.constraints.masks.documents import document_masks
 from heedful.constraints.masks.forms import regular_masks
 from heedful.constraints.masks.prose import prose_masks
 from heedful.constraints.masks.texts import token_texts
@@ -23,6 +25,7 @@ from heedful.constraints.tokens import TokenTable
 
 Costs = NDArray[np.int32]
 
+_MOST_KNOWN = 256
 _LONGEST = 24
 """Bytes of the plan's beginning that are looked at."""
 
@@ -39,6 +42,7 @@ class Masks:
         self._source, self._table, self._tokens = source, table, token_texts(table)
         self._place, self._plain = place, plain
         self._by_bytes = table._by_bytes
+        self._combining: dict[tuple[str, bytes], NDArray[np.int64]] = {}
 
     def costs(self, state: Written, permits: Callable[[int], bool], *, is_first: bool) -> Costs | None:
         """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that may not come; None where
@@ -58,9 +62,17 @@ class Masks:
 
     def _refuse_combining(self, costs: Costs, state: Written, pending: bytes) -> None:
         """Those that would make another character of the one before."""
-        for token, text in self._tokens.batch(pending).combining:
-            if costs[token] < NEVER and self._plain.step(state.states[self._place], text) is None:
-                costs[token] = NEVER
+        before: str = state.states[self._place]
+        # Of letters without marks only the last one matters.
+        key = (before[-1:] if before.isascii() else before, pending)
+        found = self._combining.get(key)
+        if found is None:
+            if len(self._combining) >= _MOST_KNOWN:
+                self._combining.clear()
+            combining = self._tokens.batch(pending).combining
+            refused = [token for token, text in combining if self._plain.step(before, text) is None]
+            found = self._combining[key] = np.array(refused, np.int64)
+        costs[found] = NEVER
 
     def _singly(self, state: Written) -> list[int]:
         """Tokens that the plan begins with: one of them may be all that is left."""
@@ -71,7 +83,9 @@ class Masks:
 
 def masks_of(planner: Planner, table: TokenTable) -> Masks | None:
     """None for compositions of which masks cannot be made so."""
-    source: _Source | None = prose_masks(planner, table) or regular_masks(planner, table)
+    source: _Source | None = (
+        prose_masks(planner, table) or regular_masks(planner, table) or document_masks(planner, table)
+    )
     if source is None:
         return None
     place, plain = next((n, part) for n, part in enumerate(planner._parts) if isinstance(part, PlainPart))

@@ -1,0 +1,35 @@
+"""The fewest tokens that spell a text, against a search that tries all ways; whatever was spelled before."""
+
+from __future__ import annotations
+
+import random
+
+from heedful.constraints import TokenTable
+
+PIECES = [b"", b"a", b"b", b"ab", b"aba", b"bb", b"abab", b"c", b"bbbbbbbb", b"cab"]
+
+
+def fewest(text: bytes) -> int | None:
+    """How many, level by level."""
+    ends, number = {0}, 0
+    while ends and len(text) not in ends:
+        ends = {end + len(piece) for end in ends for piece in PIECES[1:] if text.startswith(piece, end)}
+        number += 1
+    return number if ends else None
+
+
+def test_spellings_are_the_fewest_tokens_in_any_order_of_asking() -> None:
+    draw, table = random.Random(0), TokenTable(PIECES, [0])
+    for _ in range(500):
+        # Many end alike, and "d" cannot be spelled.
+        text = bytes(draw.choices(b"abcd", (5, 5, 1, 0.1), k=draw.randint(0, 12))) + draw.choice([b"", b"abbab", b"bb"])
+        spelled = table.spell(text)
+        assert spelled == TokenTable(PIECES, [0]).spell(text)
+        assert (None if spelled is None else len(spelled)) == fewest(text), text
+        assert spelled is None or b"".join(PIECES[token] for token in spelled) == text
+
+
+def test_of_equal_spellings_the_one_with_the_longer_first_token_is_taken() -> None:
+    table = TokenTable(PIECES, [0])
+    assert table.spell(b"abac") == (PIECES.index(b"aba"), PIECES.index(b"c"))
+    assert table.spell(b"cabab") == (PIECES.index(b"cab"), PIECES.index(b"ab"))
