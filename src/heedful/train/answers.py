@@ -19,7 +19,6 @@ from heedful.metrics import exact_match, rouge_l
 from heedful.models import LoadedModel
 from heedful.project import stream
 from heedful.records import Example
-from heedful.render import renderer_for
 from heedful.requirements import check_all
 from heedful.train.attention import NAME as PACKED
 from heedful.train.settings import TuneSettings
@@ -68,8 +67,7 @@ class AnswerMeasures:
     def _texts(self) -> list[str]:
         from heedful.generate.local import LocalEngine
 
-        renderer = renderer_for(self._loaded)
-        longest = max(len(renderer.tokenizer.encode(row.answer)) for row in self.rows)
+        longest = max(len(self._loaded.tokenizer(row.answer).input_ids) for row in self.rows)
         sampling = Sampling(temperature=0.0, max_tokens=min(longest + _MORE_TOKENS, _MOST_TOKENS))
         requests = [Request(id=row.id, messages=row.prompt, sampling=sampling) for row in self.rows]
         with _as_served(self._loaded.model), torch.random.fork_rng():

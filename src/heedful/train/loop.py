@@ -22,6 +22,7 @@ from heedful.project import Watcher, steps, stream_seed
 from heedful.train.batches import Order, RandomOrder, micro_batches
 from heedful.train.checkpoint import CheckpointStore, Snapshot
 from heedful.train.companions import Companions
+from heedful.train.goodness import best_entry, goodness_of
 from heedful.train.optimizer import MasterAdamW
 from heedful.train.parallel import in_parts_like, whole
 from heedful.train.settings import TuneSettings
@@ -99,6 +100,11 @@ class Schedule:
         place = (step - 1) % self.steps_per_epoch + 1
         number = min(self.settings.evaluations_per_epoch, self.steps_per_epoch)
         return any(place == round(self.steps_per_epoch * k / number) for k in range(1, number + 1))
+
+    def first_evaluation(self, share: float) -> int:
+        """The first step with an evaluation after `share` of all steps."""
+        least = math.ceil(self.num_steps * share)
+        return next(step for step in range(max(1, least), self.num_steps + 1) if self.evaluates(step))
 
     def saves(self, step: int) -> bool:
         """True every few steps, and after the last."""
@@ -269,13 +275,10 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         self._progress.best = {name: tensor.detach().clone() for name, tensor in self._optimizer.masters.items()}
 
     def _is_best(self, entry: Mapping[str, Any]) -> bool:
-        """True when nothing before was as good; of equals by a measure of answers, the lower loss is better."""
-        before = [one for one in self._progress.history if one["step"] == self._progress.best_step]
-        return not before or self._goodness(entry) > self._goodness(before[0])
-
-    def _goodness(self, entry: Mapping[str, Any]) -> tuple[float, float]:
-        chosen_by = self._settings.best_by
-        return (0.0 if chosen_by == "loss" else entry[f"validation_{chosen_by}"]), -entry["validation_loss"]
+        """True when nothing before was as good."""
+        before = best_entry(self._progress.history, self._settings.best_by)
+        by = self._settings.best_by
+        return before is None or goodness_of(entry, by) > goodness_of(before, by)
 
     def _finish(self) -> None:
         progress = self._progress
@@ -319,6 +322,34 @@ class SupervisedLoop(Generic[RowType, BatchType]):
 
     def _loss_alone(self, row: RowType) -> torch.Tensor:
         return self._loss(self._objective.build([row]).to(self._device))[0]
+
+    # -- trying out ------------------------------------------------------------------------------------------------
+
+    def epoch(self) -> Iterator[list[list[RowType]]]:
+        """The rows of the first epoch, by step and micro-batch."""
+        for indices in self._order.batches(0):
+            groups = micro_batches(
+                indices, self._lengths, self._settings.micro_batch_tokens, padded=not self._objective.is_packed
+            )
+            yield [[self._rows[index] for index in group] for group in groups]
+
+    def try_out(self, rows: Sequence[RowType]) -> None:
+        """Compute a micro-batch and its gradients, and forget them: no weight and no stream is another afterwards."""
+        self._model.train()
+        with _fixed_randomness(0, self._device), _deterministic():
+            self._loss(self._objective.build(rows).to(self._device))[0].backward()  # type: ignore[no-untyped-call]
+        for parameter in self._trained.values():
+            parameter.grad = None
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether the model computes with fewer bits than its weights have."""
+        return any(self._optimizer.masters[name] is not value for name, value in self._trained.items())
+
+    @property
+    def num_validation_tokens(self) -> int:
+        """Read at each evaluation."""
+        return sum(row.num_tokens for row in self._validation_rows)
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -10,8 +11,31 @@ from heedful.project.settings import Settings
 from heedful.train.task_settings import EncodingSettings, Grouping, MixingSettings
 
 Precision = Literal["auto", "float32", "bfloat16"]
+TooLong = Literal["drop", "split", "cut", "error"]
 BestBy = Literal["loss", "rouge_l", "exact_match", "requirements"]
 Adapter = Literal["lora", "prefix", "prompt", "none"]
+
+
+class SweepSettings(Settings):
+    """Values to try of each setting, in every combination; losers stop early. A list that is empty tries nothing."""
+
+    learning_rate: tuple[float, ...] = ()
+    """Learning rates."""
+    epochs: tuple[int, ...] = ()
+    """Numbers of epochs."""
+    batch_size: tuple[int, ...] = ()
+    """Rows per optimiser step."""
+    lora_rank: tuple[int, ...] = ()
+    """Ranks of the adapters."""
+    lora_dropout: tuple[float, ...] = ()
+    """Chances that an input of an adapter is left out."""
+    weight_decay: tuple[float, ...] = ()
+    """Decays of matrices."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is anything to compare."""
+        return math.prod(max(1, len(values)) for values in self.model_dump().values()) > 1
 
 
 class TuneSettings(Settings):
@@ -32,7 +56,10 @@ class TuneSettings(Settings):
     precision: Precision = "auto"
     """Of the computation: bfloat16 where the processor has it, with weights exact in 32 bits; or always float32."""
     max_length: int = Field(1024, ge=2)
-    """Longer rows are cut at the end after this many tokens; the ledger counts what that costs."""
+    """Tokens of a row, prompt included."""
+    too_long: TooLong = "drop"
+    """What becomes of longer rows: left out (drop), parted between turns or into windows (split), cut at the end (cut), or
+    refused (error); the ledger counts them."""
     adapter: Adapter = "lora"
     """What is trained: low-rank adapters (lora), keys and values before every prompt (prefix), embeddings there (prompt), or
     all weights (none)."""
@@ -65,6 +92,10 @@ class TuneSettings(Settings):
     """How many of them stay; with one, a damaged checkpoint costs the whole run."""
     tensorboard: bool = False
     """Event files beside metrics.jsonl, for TensorBoard; needs the extra `heedful[tensorboard]`."""
+    predict: bool = True
+    """Time and memory are said before a long run, measured on a few micro-batches; too little memory is refused."""
+    sweep: SweepSettings = SweepSettings()
+    """Values to try, as the table [tune.sweep]."""
     shards: bool = False
     """Of several processes each keeps a part of the weights (FSDP), not all of them: for models too large for one."""
     mixing: MixingSettings = MixingSettings()
