@@ -17,12 +17,18 @@ from heedful.errors import ModelError
 from heedful.models._libraries import without_future_warnings
 from heedful.models.adapters import save_checkpoint
 from heedful.models.loading import LoadedModel
+from heedful.models.virtual import virtual_kind
 
 
 def merged(loaded: LoadedModel) -> LoadedModel:
     """`loaded` with its adapter added into the weights, in place; as it is when it carries none."""
     if not isinstance(loaded.model, PeftModel):
         return loaded
+    if kind := virtual_kind(loaded.model):
+        raise ModelError(
+            f"{loaded.name} carries a {kind}, which stands before what is read and cannot be added into the weights: use it as "
+            "the adapter that it is, or tune with tune.adapter = \"lora\""
+        )
     with without_future_warnings():
         try:
             model = loaded.model.merge_and_unload(safe_merge=True)

@@ -360,4 +360,4 @@ def _adapter_in_memory(loaded: LoadedModel) -> str:
 
 
 def _adapter_weights(model: Any) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in model.named_parameters() if "lora_" in name]
+    return [(name, value) for name, value in model.named_parameters() if "lora_" in name or "prompt_encoder" in name]

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from heedful.errors import ModelError
 from heedful.generate.local import cache as kv
+from heedful.models.virtual import embedded_virtual, num_virtual, prefix_cache, virtual_kind
 
 TOKENS_PER_PASS = 2048
 """Padded tokens in one forward pass: enough to keep the cores busy, small enough for the activations."""
@@ -106,7 +107,9 @@ class Reader(Protocol):
 
 def reader_for(model: Any, pad_id: int) -> Reader:
     """The reader of the model's kind; raises ModelError for an encoder-decoder that does not say how answers begin."""
-    return EncoderDecoder(model, pad_id) if model.config.is_encoder_decoder else DecoderOnly(model, pad_id)
+    if model.config.is_encoder_decoder:
+        return EncoderDecoder(model, pad_id)
+    return BehindVirtual(model, pad_id) if virtual_kind(model) else DecoderOnly(model, pad_id)
 
 
 class DecoderOnly:
@@ -162,6 +165,43 @@ class DecoderOnly:
             positions = (mask.cumsum(1) - 1).clamp(min=0)
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         return {name: value.to(self._model.device) for name, value in inputs.items()}
+
+
+class BehindVirtual(DecoderOnly):
+    """A model that carries a prefix or a prompt: V virtual tokens stand in the first columns of every row."""
+
+    def __init__(self, model: Any, pad_id: int) -> None:
+        super().__init__(model.get_base_model(), pad_id)
+        self._carrier, self._num = model, num_virtual(model)
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> tuple[Memory, torch.Tensor]:
+        ids, mask = pad_left(prompts, self._pad_id)
+        cache = kv.new_cache(self._model.config)
+        inputs = self._first_inputs(ids, mask, cache)
+        logits = self._model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        return Memory(Columns(cache, inputs["attention_mask"])), logits[:, -1]
+
+    def num_columns(self, memory: Memory | None, longest_prompt: int) -> int:
+        return super().num_columns(memory, longest_prompt + self._num)
+
+    def predictions(self, items: Sequence[Item]) -> Iterator[torch.Tensor]:
+        ids, mask = pad_left([ids for ids, _ in items], self._pad_id)
+        cache = kv.new_cache(self._model.config)
+        inputs = self._first_inputs(ids, mask, cache)
+        num_last = max(num_scored for _, num_scored in items) + 1
+        logits = self._model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=num_last).logits
+        for row, (_, num_scored) in enumerate(items):
+            yield logits[row, -num_scored - 1 : -1]
+
+    def _first_inputs(self, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache) -> dict[str, Any]:
+        """For rows of which nothing is read yet; a prefix is put into `cache`."""
+        inputs: dict[str, Any] = self._inputs(ids, pad(mask, (self._num, 0), value=1))
+        if virtual_kind(self._carrier) == "prefix":
+            prefix_cache(self._carrier, len(ids), cache)
+            return {**inputs, "position_ids": inputs["position_ids"][:, self._num :]}
+        prompt = embedded_virtual(self._carrier).expand(len(ids), -1, -1)
+        embedded = self._model.get_input_embeddings()(inputs["input_ids"])
+        return {**inputs, "input_ids": None, "inputs_embeds": torch.cat([prompt, embedded], dim=1)}
 
 
 class EncoderDecoder:
