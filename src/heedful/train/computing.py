@@ -14,6 +14,7 @@ import torch
 from heedful.project import Watcher
 from heedful.train.attention import reads_packed, why_not_packed
 from heedful.train.fused_lora import fused_lora
+from heedful.train.fused_rows import fused_rows
 from heedful.train.head import why_not_head_loss
 from heedful.train.settings import Precision
 
@@ -39,7 +40,8 @@ def why_padded(model: Any, longest: int) -> str:
 @contextmanager
 def computed_in(model: Any, dtype: torch.dtype) -> Iterator[None]:
     """Inside, parameters have `dtype`; buffers (positions among them) stay exact."""
-    before = {parameter: parameter.dtype for parameter in model.parameters()}
+    # Weights of four bits lie packed in bytes.
+    before = {parameter: parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
     for parameter in before:
         parameter.data = parameter.data.to(dtype)
     try:
@@ -55,6 +57,7 @@ def computed_fast(model: Any, dtype: torch.dtype, *, packed: bool) -> Iterator[N
     with ExitStack() as stack:
         stack.enter_context(computed_in(model, dtype))
         stack.enter_context(fused_lora(model))
+        stack.enter_context(fused_rows(model))
         if packed:
             stack.enter_context(reads_packed(model))
         yield

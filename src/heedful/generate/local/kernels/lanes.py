@@ -144,11 +144,7 @@ def round_group(e: Emitter, x: Any, y: Any, scale: Any) -> None:
 def halve_row(e: Emitter, x: Any, y: Any, num_vectors: Any) -> None:
     """A row of floats as bf16 numbers, the nearest ones, the even one of two."""
     with e.loop(num_vectors) as number:
-        bits = e.load(e.at(x, number, _VECTOR), INTS)
-        shift, one, half = (ir.Constant(INTS, [value] * LANES) for value in (16, 1, 0x7FFF))
-        odd = e.builder.and_(e.builder.lshr(bits, shift), one)
-        rounded = e.builder.lshr(e.builder.add(e.builder.add(bits, half), odd), shift)
-        e.store(e.at(y, number, _VECTOR // 2), e.builder.trunc(rounded, SHORTS16), 2)
+        e.store_bf16(e.at(y, number, _VECTOR // 2), e.load(e.at(x, number, _VECTOR), FLOATS))
 
 
 @njit(nogil=True, cache=True)

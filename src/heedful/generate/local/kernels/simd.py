@@ -112,6 +112,19 @@ class Emitter:
             return self.load(address, FLOATS)
         return self.builder.fpext(self.load(address, ir.VectorType(HALF, LANES), 2), FLOATS)
 
+    def load_bf16(self, address: Any) -> Any:
+        """16 bf16 numbers as floats."""
+        wide = self.builder.zext(self.load(address, SHORTS16, 2), INTS)
+        return self.builder.bitcast(self.builder.shl(wide, ir.Constant(INTS, [16] * LANES)), FLOATS)
+
+    def store_bf16(self, address: Any, values: Any) -> None:
+        """16 floats as the nearest bf16 numbers, the even one of two."""
+        bits = self.builder.bitcast(values, INTS)
+        shift, one, half = (ir.Constant(INTS, [value] * LANES) for value in (16, 1, 0x7FFF))
+        odd = self.builder.and_(self.builder.lshr(bits, shift), one)
+        rounded = self.builder.lshr(self.builder.add(self.builder.add(bits, half), odd), shift)
+        self.store(address, self.builder.trunc(rounded, SHORTS16), 2)
+
     def pair(self, address: Any) -> tuple[Any, Any]:
         """16 pairs of bf16 numbers as the floats of the first ones, and of the second ones."""
         both = self.load(address, INTS)

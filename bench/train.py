@@ -1,0 +1,295 @@
+"""Instruction tuning on two cores: our loop against TRL in the best of its settings, and equal to 32 bits.
+
+    make bench-train
+
+256 Alpaca rows, SmolLM2-135M-Instruct, at most 512 tokens a row, 32 rows an optimiser step, the same token ids and masks for both.
+Tokens are those of the rows: padding and packing add none, and a beginning that rows share counts for each of them. TRL (in a process
+and an environment of its own) is tried in six settings for full weights and for adapters; the best of each then runs in turns with ours,
+all rows in each round, the first step of each left out. `share_of_gemm_peak`: products of matrices that our tokens need, over what
+torch multiplies in this number format. Beside it: our losses in bf16 and in 32 bits over 50 steps, and eight answers to one prompt with
+the prompt read once or eight times. The last line is JSON.
+
+HEEDFUL_SHARED_DATA   the folder with the development data; default ../shared/data
+HEEDFUL_TRL_PYTHON    a Python that has TRL; default: bench/.venvs/trl, made here
+HEEDFUL_BENCH_ROWS    fewer rows for a quick look; claims need 256
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from heedful.models import add_lora, folder_of, load
+from heedful.project import Silent
+from heedful.records import Example, Message, origin_id
+from heedful.render import renderer_for
+from heedful.train import TuneSettings
+from heedful.train.batches import TokenRow
+from heedful.train.computing import computed_fast, dtype_of
+from heedful.train.loop import SupervisedLoop
+from heedful.train.objectives.instruction import packed, packed_loss, rows
+from heedful.train.packing import pack
+from peers.environments import python_of
+
+HERE = Path(__file__).resolve().parent
+MODEL = "smollm2-135m-instruct-q4_1"
+DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
+NUM_ROWS = int(os.environ.get("HEEDFUL_BENCH_ROWS", "256"))
+LIMIT, ROWS_PER_STEP, NUM_ROUNDS = 512, 32, 2
+LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}
+TRL_SETTINGS = ("default", "bf16", "bf16 weights", "bf16 + packing", "bf16 + compile", "bf16 + padding-free")
+NUM_COMPARED, CLOSE = 50, 0.01
+"""Steps in bf16 and in 32 bits, and how far apart their losses may be."""
+
+
+class Clock(Silent):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.times = [time.perf_counter()]
+
+    def milestone(self, name: str) -> None:
+        if name == "train.stepped":
+            self.times.append(time.perf_counter())
+
+
+Rate = tuple[float, list[float]]
+"""Tokens a second, and the loss of each step."""
+
+
+def main() -> None:
+    some = chosen(NUM_ROWS)
+    num_tokens = sum(row.num_tokens for row in some)
+    say(f"{len(some)} rows, {num_tokens:,} tokens, {sum(row.num_trained for row in some):,} of them trained")
+    ratios: dict[str, float] = {}
+    with peer() as (ask, versions):
+        for kind in ("full", "lora"):
+            setting = best_of_trl(ask, some, kind)
+            rates = rounds(ask, some, kind, setting)
+            ratios[f"{kind}_vs_trl_best"] = median(rates["ours"]) / median(rates[setting])
+            if kind == "full":
+                ratios["share_of_gemm_peak"] = median(rates["ours"]) * operations_a_token(some) / gemm_peak()
+    sharing, gradients_equal = prefix_sharing()
+    result = {
+        "bench": "train",
+        "ratios": {name: round(value, 2) for name, value in (ratios | {"prefix_sharing": sharing}).items()},
+        "checks": {"loss_equal": losses_equal(some), "shared_gradients_equal": gradients_equal},
+        "rows": len(some),
+        "precision": str(dtype_of("auto", torch.device("cpu"))),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
+        f"load {os.getloadavg()[0]:.1f}",
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")} | {"peer": versions},
+    }
+    print(json.dumps(result))
+
+
+def rounds(ask: Ask, some: Sequence[TokenRow], kind: str, setting: str) -> dict[str, list[float]]:
+    """Tokens a second of both sides, by turns."""
+    rates: dict[str, list[float]] = {"ours": [], setting: []}
+    for _ in range(NUM_ROUNDS):
+        rates["ours"].append(ours(some, kind, num_steps=len(some) // ROWS_PER_STEP)[0])
+        rates[setting].append(theirs(ask, some, kind, setting, len(some) // ROWS_PER_STEP)[0])
+    for name, values in rates.items():
+        say(f"{kind:<5} {name:<20} " + ", ".join(f"{value:.0f}" for value in values) + " tokens/s")
+    return rates
+
+
+# -- ours ------------------------------------------------------------------------------------------------------------------
+
+
+def ours(
+    some: Sequence[TokenRow], kind: str, *, num_steps: int, precision: Any = "auto", rows_per_step: int = ROWS_PER_STEP
+) -> Rate:
+    """Train as `tune` does; the first step is left out of the rate."""
+    loaded = load(MODEL)
+    if kind == "lora":
+        loaded = add_lora(loaded, rank=16, alpha=32, dropout=0.0, seed=1)
+    else:
+        loaded.model.requires_grad_(True)
+    epochs = -(-num_steps * rows_per_step // len(some))
+    settings = TuneSettings(
+        learning_rate=LEARNING_RATE[kind],
+        warmup_share=0.0,
+        epochs=epochs,
+        batch_size=rows_per_step,
+        micro_batch_tokens=4096,
+        checkpoint_every=10**6,
+    )
+    clock = Clock()
+    dtype = dtype_of(precision, torch.device("cpu"))
+    with computed_fast(loaded.model, dtype, packed=True), tempfile.TemporaryDirectory() as folder:
+        loop = SupervisedLoop(loaded.model, packed, some, [], settings, seed=0)
+        clock.times = [time.perf_counter()]
+        history = loop.run(Path(folder), identity="bench", watcher=clock).history
+    tokens = [entry["tokens"] for entry in history]
+    rate = (tokens[-1] - tokens[0]) / (clock.times[-1] - clock.times[1])
+    return rate, [entry["loss"] for entry in history]
+
+
+def losses_equal(some: Sequence[TokenRow]) -> bool:
+    """The same steps in the fast format and in 32 bits."""
+    curves = [
+        ours(some, "full", num_steps=NUM_COMPARED, precision=precision, rows_per_step=8)[1][:NUM_COMPARED]
+        for precision in ("auto", "float32")
+    ]
+    off = [abs(fast / exact - 1) for fast, exact in zip(*curves, strict=True)]
+    say(
+        f"losses of {len(off)} steps: at most {max(off):.2%} from those of 32 bits, {sum(off) / len(off):.3%} on average"
+    )
+    return bool(max(off) <= CLOSE)
+
+
+def operations_a_token(some: Sequence[TokenRow]) -> float:
+    """Forward, and twice that backward: every token through the layers, every trained one through the head."""
+    model = load(MODEL).model
+    layers = sum(value.numel() for name, value in model.named_parameters() if name.endswith("proj.weight"))
+    head = int(model.get_output_embeddings().weight.numel())
+    trained = sum(row.num_trained for row in some) / sum(row.num_tokens for row in some)
+    return float(6 * (layers + trained * head))
+
+
+def gemm_peak() -> float:
+    """Operations a second of torch's product of matrices of this model's shape; the best of several."""
+    dtype = dtype_of("auto", torch.device("cpu"))
+    left, right = torch.rand(2048, 576).to(dtype), torch.rand(576, 1536).to(dtype)
+    best = 0.0
+    for _ in range(20):
+        started = time.perf_counter()
+        left @ right
+        best = max(best, 2 * left.numel() * right.shape[1] / (time.perf_counter() - started))
+    say(f"torch multiplies matrices at {best / 1e9:.0f} GFLOP/s in {dtype}")
+    return best
+
+
+def prefix_sharing() -> tuple[float, bool]:
+    """How much faster eight answers of 60 tokens to one prompt of 300 are when it is read once; whether gradients are equal."""
+    draw = random.Random(0)
+    prompt = [draw.randrange(1000, 40000) for _ in range(300)]
+    mask = (False,) * 300 + (True,) * 60
+    some = [
+        TokenRow(str(n), "bench", (*prompt, *(draw.randrange(1000, 40000) for _ in range(60))), mask) for n in range(8)
+    ]
+    model = load(MODEL).model.requires_grad_(True).train()
+
+    def gradients(shares: bool) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        batch = pack(some, shares=shares)
+        torch.autograd.backward(packed_loss(model, batch)[0] / batch.weight)
+        return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+    with computed_fast(model, torch.float32, packed=True):
+        shared, alone = gradients(True), gradients(False)
+    off = max(float((shared[name] - alone[name]).norm() / alone[name].norm()) for name in alone)
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    with computed_fast(model, dtype_of("auto", torch.device("cpu")), packed=True):
+        for shares in (True, False) * 4:
+            started = time.perf_counter()
+            gradients(shares)
+            seconds[shares].append(time.perf_counter() - started)
+    ratio = median(seconds[False][1:]) / median(seconds[True][1:])
+    say(f"eight answers to one prompt: {8 / median(seconds[True][1:]):.1f} rows/s, without sharing "
+        f"{8 / median(seconds[False][1:]):.1f}; gradients differ by {off:.1g} of their size (32 bits)")  # fmt: skip
+    return ratio, off <= 1e-4
+
+
+# -- TRL -------------------------------------------------------------------------------------------------------------------
+
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@contextmanager
+def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
+    """A process that answers jobs, and what it runs."""
+    side = HERE / "peers" / "trl_side.py"
+    command = [str(python_of("trl")), str(side), str(folder_of(MODEL)), str(torch.get_num_threads())]
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        lines, jobs = process.stdout, process.stdin
+
+        def answer() -> dict[str, Any]:
+            line = lines.readline()
+            if not line:
+                said.seek(0)
+                sys.exit("TRL's process ended:\n" + said.read().decode(errors="replace")[-2000:])
+            content: dict[str, Any] = json.loads(line)
+            return content
+
+        def ask(job: dict[str, Any]) -> dict[str, Any]:
+            print(json.dumps(job), file=jobs, flush=True)
+            return answer()
+
+        try:
+            yield ask, answer()["versions"]
+        finally:
+            jobs.close()
+
+
+def theirs(ask: Ask, some: Sequence[TokenRow], kind: str, setting: str, num_steps: int) -> Rate:
+    """Rate 0 where the setting does not run, which is said."""
+    found = ask(
+        {
+            "setting": setting,
+            "lora": kind == "lora",
+            "rows": [[list(row.input_ids), list(row.loss_mask)] for row in some],
+            "rows_per_step": ROWS_PER_STEP,
+            "steps": num_steps,
+            "learning_rate": LEARNING_RATE[kind],
+            "limit": LIMIT,
+        }
+    )
+    if "error" in found:
+        say(f"      TRL, {setting}: {found['error']}")
+        return 0.0, []
+    return (found["tokens"][-1] - found["tokens"][0]) / sum(found["seconds"][1:]), found["losses"]
+
+
+def best_of_trl(ask: Ask, some: Sequence[TokenRow], kind: str) -> str:
+    """Two steps in each setting, of which the second counts."""
+    rates = {setting: theirs(ask, some[:64], kind, setting, 2)[0] for setting in TRL_SETTINGS}
+    say(f"{kind}: TRL " + ", ".join(f"{setting} {rate:.0f} tokens/s" for setting, rate in rates.items() if rate))
+    return max(rates, key=lambda setting: rates[setting])
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------------
+
+
+def chosen(num: int) -> list[TokenRow]:
+    """Alpaca rows that fit, rendered as `tune` renders them."""
+    if not DATA.is_dir():
+        sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
+    content: list[dict[str, str]] = json.loads(gzip.decompress((DATA / "alpaca" / "alpaca_data.json.gz").read_bytes()))
+    random.Random(0).shuffle(content)
+    examples = []
+    for place, row in enumerate(content[: num + num // 4]):
+        question = row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
+        messages = (Message("user", question), Message("assistant", row["output"]))
+        examples.append(Example(origin_id("alpaca", str(place)), messages, "import", "alpaca", split="train"))
+    found = rows(examples, renderer_for(load(MODEL)), max_length=10**6)
+    return [row for row in found if row.num_tokens <= LIMIT and row.num_trained][:num]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

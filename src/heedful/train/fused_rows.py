@@ -1,0 +1,243 @@
+"""What lies between the products of matrices, in bf16 on processors: RMS norms and SwiGLU in one pass over memory each.
+
+transformers computes a norm as eight operations, each with a tensor of its own; here a row is read, kept in the processor's
+nearest cache, and written once, forward and backward, with sums in 32 bits. Other numbers, other devices and layers of other
+shapes stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import njit
+from torch.autograd.function import once_differentiable
+
+from heedful.generate.local.kernels.simd import FLOAT, FLOATS, LANES, Emitter, Float, instruction
+
+_BF16, _FLOAT = 2 * LANES, 4 * LANES
+"""Bytes of a vector."""
+_MIN_ROWS = 64
+"""Fewer are not worth a second thread."""
+
+
+@instruction
+def _norm_row(e: Emitter, x: Any, weight: Any, y: Any, num_vectors: Any, size: Any, epsilon: Any) -> Float:
+    """y = x r w, r = 1 / sqrt(mean of squares + epsilon); returns r. arXiv:1910.07467."""
+    total = e.variable(FLOATS, e.floats(0.0))
+    with e.loop(num_vectors) as number:
+        values = e.load_bf16(e.at(x, number, _BF16))
+        e.builder.store(e.multiply_add(values, values, e.builder.load(total)), total)
+    mean = e.builder.fadd(e.builder.fdiv(e.total(e.builder.load(total)), size), epsilon)
+    factor = e.builder.fdiv(ir.Constant(FLOAT, 1.0), e.call("llvm.sqrt.f32", FLOAT, [mean]))
+    factors = e.spread(factor)
+    with e.loop(num_vectors) as number:
+        values = e.builder.fmul(e.load_bf16(e.at(x, number, _BF16)), factors)
+        e.store_bf16(e.at(y, number, _BF16), e.builder.fmul(values, e.load_bf16(e.at(weight, number, _BF16))))
+    return factor
+
+
+@instruction
+def _norm_row_back(
+    e: Emitter, g: Any, x: Any, weight: Any, factor: Any, of_x: Any, of_weight: Any, num_vectors: Any, size: Any
+) -> None:
+    """of_x = r (g w - n mean(g w n)), of_weight += g n, where n = x r."""
+    factors, total = e.spread(factor), e.variable(FLOATS, e.floats(0.0))
+    with e.loop(num_vectors) as number:
+        outer = e.load_bf16(e.at(g, number, _BF16))
+        normed = e.builder.fmul(e.load_bf16(e.at(x, number, _BF16)), factors)
+        product = e.builder.fmul(outer, normed)
+        place = e.at(of_weight, number, _FLOAT)
+        e.store(place, e.builder.fadd(e.load(place, FLOATS), product))
+        weights = e.load_bf16(e.at(weight, number, _BF16))
+        e.builder.store(e.multiply_add(product, weights, e.builder.load(total)), total)
+    mean = e.spread(e.builder.fneg(e.builder.fdiv(e.total(e.builder.load(total)), size)))
+    with e.loop(num_vectors) as number:
+        weighted = e.builder.fmul(e.load_bf16(e.at(g, number, _BF16)), e.load_bf16(e.at(weight, number, _BF16)))
+        normed = e.builder.fmul(e.load_bf16(e.at(x, number, _BF16)), factors)
+        inner = e.multiply_add(normed, mean, weighted)
+        e.store_bf16(e.at(of_x, number, _BF16), e.builder.fmul(inner, factors))
+
+
+@instruction
+def _gate_vectors(e: Emitter, gate: Any, up: Any, y: Any, num_vectors: Any) -> None:
+    """y = up gate s, s = 1 / (1 + exp(-gate)). arXiv:2002.05202."""
+    with e.loop(num_vectors) as number:
+        values = e.load_bf16(e.at(gate, number, _BF16))
+        opened = e.builder.fmul(values, _sigmoid(e, values))
+        e.store_bf16(e.at(y, number, _BF16), e.builder.fmul(opened, e.load_bf16(e.at(up, number, _BF16))))
+
+
+@instruction
+def _gate_vectors_back(e: Emitter, g: Any, gate: Any, up: Any, of_gate: Any, of_up: Any, num_vectors: Any) -> None:
+    """of_up = g gate s, of_gate = g up s (1 + gate (1 - s))."""
+    with e.loop(num_vectors) as number:
+        outer, values = e.load_bf16(e.at(g, number, _BF16)), e.load_bf16(e.at(gate, number, _BF16))
+        share = _sigmoid(e, values)
+        scaled = e.builder.fmul(outer, share)
+        e.store_bf16(e.at(of_up, number, _BF16), e.builder.fmul(scaled, values))
+        slope = e.multiply_add(values, e.builder.fsub(e.floats(1.0), share), e.floats(1.0))
+        inner = e.builder.fmul(e.builder.fmul(scaled, slope), e.load_bf16(e.at(up, number, _BF16)))
+        e.store_bf16(e.at(of_gate, number, _BF16), inner)
+
+
+def _sigmoid(e: Emitter, values: Any) -> Any:
+    return e.builder.fdiv(e.floats(1.0), e.builder.fadd(e.floats(1.0), e.exp(e.builder.fneg(values))))
+
+
+@njit(nogil=True, cache=True)
+def _norm_rows(first, last, x, weight, y, factors, size, epsilon):  # type: ignore[no-untyped-def]
+    for row in range(first, last):
+        there = row * size * 2
+        factors[row] = _norm_row(x + there, weight, y + there, size // LANES, np.float32(size), epsilon)
+
+
+@njit(nogil=True, cache=True)
+def _norm_rows_back(first, last, g, x, weight, factors, of_x, of_weight, size):  # type: ignore[no-untyped-def]
+    for row in range(first, last):
+        there = row * size * 2
+        _norm_row_back(
+            g + there, x + there, weight, factors[row], of_x + there, of_weight, size // LANES, np.float32(size)
+        )
+
+
+@njit(nogil=True, cache=True)
+def _gates(first, last, gate, up, y, size):  # type: ignore[no-untyped-def]
+    there = first * size * 2
+    _gate_vectors(gate + there, up + there, y + there, (last - first) * size // LANES)
+
+
+@njit(nogil=True, cache=True)
+def _gates_back(first, last, g, gate, up, of_gate, of_up, size):  # type: ignore[no-untyped-def]
+    there = first * size * 2
+    _gate_vectors_back(
+        g + there, gate + there, up + there, of_gate + there, of_up + there, (last - first) * size // LANES
+    )
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(torch.get_num_threads() - 1 or 1, thread_name_prefix="heedful-train")
+
+
+def _shared(num_rows: int, work: Callable[[int, int, int], None]) -> None:
+    """`work(part, first, last)` on all rows, cut among threads. The cut depends on the number of threads alone."""
+    parts = torch.get_num_threads() if num_rows >= _MIN_ROWS else 1
+    cuts = [num_rows * part // parts for part in range(parts + 1)]
+    others = [_pool().submit(work, part, cuts[part], cuts[part + 1]) for part in range(1, parts)]
+    work(0, cuts[0], cuts[1])
+    for other in others:
+        other.result()
+
+
+class _RmsNorm(torch.autograd.Function):
+    """(..., H) -> the same shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        x = x.contiguous()
+        size = x.shape[-1]
+        num_rows = x.numel() // size
+        y, factors = torch.empty_like(x), np.empty(num_rows, np.float32)
+        addresses = x.data_ptr(), weight.data_ptr(), y.data_ptr()
+        _shared(num_rows, lambda _, a, b: _norm_rows(a, b, *addresses, factors, size, np.float32(epsilon)))
+        ctx.save_for_backward(x, weight)
+        ctx.factors = factors
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradient, size = gradient.contiguous(), x.shape[-1]
+        num_rows = x.numel() // size
+        of_x = torch.empty_like(x)
+        sums = torch.zeros(torch.get_num_threads(), size)
+        addresses = gradient.data_ptr(), x.data_ptr(), weight.data_ptr()
+
+        def work(part: int, first: int, last: int) -> None:
+            _norm_rows_back(first, last, *addresses, ctx.factors, of_x.data_ptr(), sums[part].data_ptr(), size)
+
+        _shared(num_rows, work)
+        return of_x, sums.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None, None
+
+
+class _SwiGlu(torch.autograd.Function):
+    """silu(gate) up, both (..., I)."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
+        size = gate.shape[-1]
+        y = torch.empty_like(gate)
+        addresses = gate.data_ptr(), up.data_ptr(), y.data_ptr()
+        _shared(gate.numel() // size, lambda _, a, b: _gates(a, b, *addresses, size))
+        ctx.save_for_backward(gate, up)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        gate, up = ctx.saved_tensors
+        gradient, size = gradient.contiguous(), gate.shape[-1]
+        of_gate, of_up = torch.empty_like(gate), torch.empty_like(up)
+        addresses = [one.data_ptr() for one in (gradient, gate, up, of_gate, of_up)]
+        _shared(gate.numel() // size, lambda _, a, b: _gates_back(a, b, *addresses, size))
+        return of_gate, of_up
+
+
+@contextmanager
+def fused_rows(model: torch.nn.Module) -> Iterator[int]:
+    """Inside, norms and gated layers of `model` are computed here; yields how many are."""
+    changed = []
+    for module in model.modules():
+        forward = _norm_forward(module) or _gated_forward(module)
+        if forward is not None:
+            module.forward = forward
+            changed.append(module)
+    try:
+        yield len(changed)
+    finally:
+        for module in changed:
+            # Uncovers the method of the class.
+            del module.forward
+
+
+def _is_ours(x: torch.Tensor) -> bool:
+    return x.dtype is torch.bfloat16 and x.device.type == "cpu" and x.shape[-1] % LANES == 0
+
+
+def _norm_forward(module: Any) -> Any:
+    """Of norms that compute what Llama's does."""
+    if type(module).__name__ not in ("LlamaRMSNorm", "MistralRMSNorm", "Qwen2RMSNorm", "Qwen3RMSNorm", "Phi3RMSNorm"):
+        return None
+    plain, epsilon = module.forward, module.variance_epsilon
+
+    def forward(hidden_states: torch.Tensor) -> Any:
+        if not _is_ours(hidden_states):
+            return plain(hidden_states)
+        return _RmsNorm.apply(hidden_states, module.weight, epsilon)  # type: ignore[no-untyped-call]
+
+    return forward
+
+
+def _gated_forward(module: Any) -> Any:
+    """Of layers down(silu(gate(x)) up(x))."""
+    if type(module).__name__ not in ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP"):
+        return None
+    if not isinstance(module.act_fn, torch.nn.SiLU) and type(module.act_fn).__name__ != "SiLUActivation":
+        return None
+    plain = module.forward
+
+    def forward(x: torch.Tensor) -> Any:
+        if not _is_ours(x) or module.intermediate_size % LANES:
+            return plain(x)
+        return module.down_proj(_SwiGlu.apply(module.gate_proj(x), module.up_proj(x)))  # type: ignore[no-untyped-call]
+
+    return forward
