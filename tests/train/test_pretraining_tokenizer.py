@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def test_blocks_change_no_token_and_do_not_depend_on_parts(tokenizer: Any, cuts:
     class Parts(Texts):
         def documents(self) -> Any:
             edges = [0, *sorted(cuts), len(LONG)]
-            yield [LONG[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+            yield [LONG[start:end] for start, end in pairwise(edges)]
 
     before = corpus_module.BLOCK
     corpus_module.BLOCK = size

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import overload
 
 import numpy as np
@@ -193,7 +194,7 @@ def _documents_in(shard: Shard, stretch: Stretch) -> Iterator[tuple[int, int]]:
         np.searchsorted(shard.starts, stretch.start, "right") : np.searchsorted(shard.starts, stretch.end)
     ]
     edges = [stretch.start, *(int(start) for start in inside), stretch.end]
-    return zip(edges[:-1], edges[1:], strict=True)
+    return pairwise(edges)
 
 
 def _as_places(places: Iterable[Place]) -> np.ndarray:
