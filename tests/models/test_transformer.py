@@ -287,6 +287,9 @@ def test_parts_that_do_not_fit_are_refused() -> None:
 def test_missing_and_superfluous_inputs_are_refused() -> None:
     with pytest.raises(InputError, match="give source_ids"):
         made(TINY)(ids(1, 3))
+    for config in (DECODER, ENCODER):
+        with pytest.raises(InputError, match="leave them out"):
+            made(config)(ids(1, 3), source_ids=ids(1, 3))
     with pytest.raises(InputError, match="no encoder"):
         made(DECODER).encode(ids(1, 3))
     with pytest.raises(InputError, match="no decoder"):
@@ -640,6 +643,18 @@ def test_equal_seeds_give_equal_weights_and_global_randomness_stays() -> None:
     pairs = list(zip(first.parameters(), same.parameters(), strict=True))
     assert all(torch.equal(left, right) for left, right in pairs)
     assert not torch.equal(first.embedding.tokens.weight, other.embedding.tokens.weight)
+
+
+@pytest.mark.parametrize("scaled_scores", [True, False])
+def test_scores_begin_neither_flat_nor_one_hot(scaled_scores: bool) -> None:
+    attention = made(replace(LLAMA_LIKE, width=64, head_width=64, scaled_scores=scaled_scores)).get_submodule(
+        "decoder.blocks.0.self_attention"
+    )
+    assert isinstance(attention, MultiHeadAttention)
+    x = normal(200, 64)
+    query, key = (projection(x).unflatten(-1, (-1, 64)) for projection in (attention.query, attention.key))
+    scores = torch.einsum("qd,kd->qk", query[:, 0], key[:, 0]) * attention.scale
+    assert 0.7 < scores.std() < 1.4
 
 
 def test_dropout_is_for_training_only() -> None:

@@ -406,10 +406,10 @@ class Block(nn.Module):
 
     def _residual(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: nn.Module) -> Tensor:
         """A sublayer adds to x, so that gradients reach the first layer unchanged. (B, T, D) -> (B, T, D)"""
-        if self.norms_first:
-            return x + self.dropout(sublayer(norm(x)))
-        normed: Tensor = norm(x + self.dropout(sublayer(x)))
-        return normed
+        passed: Tensor = (
+            x + self.dropout(sublayer(norm(x))) if self.norms_first else norm(x + self.dropout(sublayer(x)))
+        )
+        return passed
 
 
 class Stack(nn.Module):
@@ -452,9 +452,8 @@ class Stack(nn.Module):
                 memory_visible=_visible(memory_present),
                 cache=caches[index] if caches else None,
             )
-        if self.final_norm is not None:
-            x = self.dropout(self.final_norm(x))
-        return x
+        states: Tensor = x if self.final_norm is None else self.dropout(self.final_norm(x))
+        return states
 
 
 def _visible(present: Tensor | None) -> Tensor | None:
@@ -543,7 +542,10 @@ class Transformer(nn.Module):
         generator = torch.Generator(device).manual_seed(seed)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
-                nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5, generator=generator)
+                deviation = parameter.shape[1] ** -0.5
+                if name.endswith("query.weight") and not self.config.scaled_scores:
+                    deviation *= self.config.width_of_head**-0.5
+                nn.init.normal_(parameter, std=deviation, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
@@ -561,6 +563,8 @@ class Transformer(nn.Module):
         `present` and `source_present` are True at tokens and False at padding. A decoder's logits at t are about token t + 1,
         those of an encoder alone about token t itself.
         """
+        if source_ids is not None and (self.encoder is None or self.decoder is None):
+            raise InputError("source_ids were given to a model that reads and writes one text; leave them out")
         if self.decoder is None:
             return self.logits(self.encode(ids, present=present, segments=segments))
         if self.encoder is None:
