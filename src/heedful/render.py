@@ -439,6 +439,15 @@ class PairRenderer(Renderer):
         return digest(["pair", super()._hash()])
 
 
+def refuse_dated(renderer: Renderer) -> None:
+    """Raise ModelError where prompts change from day to day: the prompt in use would not be the one that was trained."""
+    if renderer.depends_on_time():
+        raise ModelError(
+            "the chat template writes the date or the time, so a prompt in use would not be the prompt that was trained; "
+            "put a fixed date into the template (where it says strftime_now), or take it out"
+        )
+
+
 def _stop_ids(model: Any) -> tuple[int, ...]:
     """What the model's configuration says that its answers end with."""
     ids = getattr(getattr(model, "generation_config", None), "eos_token_id", None)

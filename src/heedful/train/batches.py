@@ -35,7 +35,9 @@ class TokenRow:
     num_lost_end_of_turn: int = 0
     """How many were cut off."""
     num_truncated: int = 0
-    """How many tokens were cut off."""
+    """How many tokens were cut off; all of them where the row was left out for its length."""
+    part: int = 0
+    """Which part of its example this is; 0 for the first and for whole ones."""
     group: str = ""
     """Rows of one group are pulled together where that is an objective; empty belongs to none."""
 

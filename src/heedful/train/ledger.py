@@ -34,6 +34,13 @@ class SplitLedger:
     """Ends of turn that were cut off."""
     untrained_examples: tuple[str, ...]
     """Ids of rows of which nothing is trained; they are left out of training."""
+    dropped_examples: tuple[str, ...] = ()
+    """Ids of rows that are left out for their length (`tune.too_long`)."""
+    dropped_tokens: int = 0
+    split_examples: int = 0
+    """Parted for their length."""
+    split_rows: int = 0
+    """Rows that these became."""
 
 
 class Counted(Protocol):
@@ -62,23 +69,31 @@ def count(rows: Sequence[Counted]) -> SplitLedger:
     """The ledger of one split."""
     tokens = sum(row.num_tokens for row in rows)
     trained = sum(row.num_trained for row in rows)
+    dropped = [row for row in rows if row.num_truncated and not row.num_tokens]
+    truncated = [row for row in rows if row.num_truncated and row.num_tokens]
+    # The second part of an example is there once for each that was parted.
+    parts = [getattr(row, "part", 0) for row in rows]
     return SplitLedger(
-        examples=len(rows),
+        examples=sum(part == 0 for part in parts),
         tokens=tokens,
         trained=trained,
         masked=tokens - trained,
-        truncated_examples=sum(row.num_truncated > 0 for row in rows),
-        truncated_tokens=sum(row.num_truncated for row in rows),
+        truncated_examples=len(truncated),
+        truncated_tokens=sum(row.num_truncated for row in truncated),
         end_of_turn=sum(row.num_end_of_turn for row in rows),
         lost_end_of_turn=sum(row.num_lost_end_of_turn for row in rows),
-        untrained_examples=tuple(row.id for row in rows if not row.num_trained),
+        untrained_examples=tuple(row.id for row in rows if row.num_tokens and not row.num_trained),
+        dropped_examples=tuple(row.id for row in dropped),
+        dropped_tokens=sum(row.num_truncated for row in dropped),
+        split_examples=parts.count(1),
+        split_rows=parts.count(1) + sum(part > 0 for part in parts),
     )
 
 
 def as_dict(ledgers: Mapping[str, SplitLedger]) -> dict[str, Any]:
     """The ledger as it is written to ledger.json."""
     return {
-        split: {**asdict(entry), "untrained_examples": list(entry.untrained_examples)}
+        split: {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(entry).items()}
         for split, entry in ledgers.items()
     }
 
@@ -88,12 +103,16 @@ def describe(ledgers: Mapping[str, SplitLedger]) -> str:
     names = [name for name in SplitLedger.__slots__ if name != "untrained_examples"]
     rows = [["token ledger", *ledgers]]
     for name in names:
-        rows.append([name.replace("_", " "), *(f"{getattr(entry, name):,}" for entry in ledgers.values())])
+        values = [getattr(entry, name) for entry in ledgers.values()]
+        counts = [len(value) if isinstance(value, tuple) else value for value in values]
+        rows.append([name.replace("_", " "), *(f"{count:,}" for count in counts)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     for split, entry in ledgers.items():
         if entry.untrained_examples:
             lines.append(f"left out of {split}, nothing of the answer remains: {_ids(entry.untrained_examples)}")
+        if entry.dropped_examples:
+            lines.append(f"left out of {split}, longer than tune.max_length: {_ids(entry.dropped_examples)}")
     return "\n".join(lines)
 
 
@@ -102,6 +121,12 @@ def check(ledger: SplitLedger, *, max_length: int) -> None:
     if ledger.examples == 0:
         raise NothingToTrainError(
             "no row has the split 'train'; run `heedful curate`, which splits rows, or import rows"
+        )
+    if ledger.trained == 0 and ledger.dropped_examples:
+        raise NothingToTrainError(
+            f"nothing would be trained: {len(ledger.dropped_examples)} of {ledger.examples} rows are longer than max_length = "
+            f"{max_length} tokens and were left out; raise tune.max_length, or set tune.too_long to 'split'. Rows: "
+            f"{_ids(ledger.dropped_examples)}"
         )
     if ledger.trained == 0:
         cause = (
