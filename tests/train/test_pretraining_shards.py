@@ -185,9 +185,10 @@ def test_few_documents_lose_their_ends(tokenizer: Any, tmp_path: Path) -> None:
 
 @given(num_places=st.integers(1, 9), num_rows=st.integers(0, 30))
 def test_places_are_visited_equally_often(num_places: int, num_rows: int) -> None:
-    places = np.array([[0, number, number + 2] for number in range(num_places)])
-    rows = TextRows([_fake_shard(num_places + 2)], places, seed=1, name="train", num_rows=num_rows)
+    places = np.array([[0, number, 2 * number + 2] for number in range(num_places)])
+    rows = TextRows([_fake_shard(2 * num_places + 2)], places, seed=1, name="train", num_rows=num_rows)
     visits = [rows[index].id for index in range(num_rows)]
+    assert rows.lengths == [row.num_tokens for row in rows]
     counts = [visits.count(one) for one in set(visits)] + [0] * (num_places - len(set(visits)))
     assert len(visits) == num_rows == len(list(rows))
     assert max(counts) - min(counts) <= 1

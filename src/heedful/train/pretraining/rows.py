@@ -15,6 +15,7 @@ from typing import overload
 import numpy as np
 
 from heedful.project import stream, stream_seed
+from heedful.train.batches import epoch_batches
 from heedful.train.pretraining.shards import Shard, documents_of
 
 MOST_VALIDATION_TOKENS = 1 << 18
@@ -113,11 +114,30 @@ class TextRows(Sequence[TextRow]):
         """Tokens of all places, each counted once."""
         return int((self._places[:, 2] - self._places[:, 1]).sum())
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row, without touching the rows."""
+        sizes = (self._places[:, 2] - self._places[:, 1])[self._last]
+        return [int(size) for size in np.resize(sizes, self._num_rows)]
+
     def resized(self, num_rows: int) -> TextRows:
         """The same places, in another number of rows."""
         return TextRows(
             self._shards, self._places, seed=self._seed, name=self._name, num_rows=num_rows, pairs=self._pairs
         )
+
+
+class OneEpoch:
+    """Every row once, in a random order that is made once: a step must not cost more because there are many."""
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.num_rows = len(lengths)
+        self._batches = epoch_batches(lengths, batch_size, seed=seed, epoch=0)
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Where the rows of each step are."""
+        assert epoch == 0, "what is seen again is a row of its own"
+        return self._batches
 
 
 def split(shards: Sequence[Shard], share: float, *, seed: int) -> tuple[list[Stretch], list[Stretch]]:

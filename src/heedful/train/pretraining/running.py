@@ -23,7 +23,8 @@ from heedful.project import Silent, Watcher, atomic_folder, read_json, write_jso
 from heedful.project.atomic import remove_partials
 from heedful.project.progress import Remembering
 from heedful.records import digest
-from heedful.train.computing import computed_in, dtype_of
+from heedful.train.companions import Companions
+from heedful.train.computing import computed_fast, dtype_of
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.pretraining import TextBatch, TextObjective, corrupted_lengths, objective
 from heedful.train.optimizer import copy_into
@@ -31,6 +32,7 @@ from heedful.train.pretraining.architectures import KINDS, build, save
 from heedful.train.pretraining.corpus import Corpus
 from heedful.train.pretraining.rows import (
     MOST_VALIDATION_TOKENS,
+    OneEpoch,
     Stretch,
     TextRow,
     TextRows,
@@ -42,6 +44,7 @@ from heedful.train.pretraining.rows import (
 from heedful.train.pretraining.settings import NUM_EVALUATIONS, PretrainSettings
 from heedful.train.pretraining.shards import Shard, documents_of, write_shards
 from heedful.train.pretraining.tokenizer import bytes_of_tokens, encoder_of, special_ids, train_tokenizer
+from heedful.train.watching import StepLog
 
 _MEASURED_STEPS = 6
 _FORWARD_SHARE = 1 / 3  # of a training step's arithmetic
@@ -113,8 +116,18 @@ def pretrain(
     identity = digest(["pretraining", data.identity, _lasting(settings), str(dtype), seed])
     num_steps = _num_steps(model, data, settings, dtype, work, seed, watcher)
     clock = _Clock(watcher)
-    with computed_in(model, dtype):
-        loop = _loop(model, data, data.train.resized(num_steps * settings.batch_size), settings, seed)
+    rows = data.train.resized(num_steps * settings.batch_size)
+    with computed_fast(model, dtype, packed=False):
+        loop: SupervisedLoop[TextRow, TextBatch] = SupervisedLoop(
+            model,
+            data.objective,
+            rows,
+            data.validation,
+            settings.of_loop(),
+            seed=seed,
+            order=OneEpoch(rows.lengths, settings.batch_size, seed),
+            companions=Companions(StepLog(work)),
+        )
         progress = loop.run(work / "checkpoints", identity=digest([identity, num_steps]), watcher=clock)
     exact = loop.weights
     copy_into({name: value for name, value in model.named_parameters() if name in exact}, exact)
@@ -257,18 +270,12 @@ def _seconds_per_step(model: Any, data: _Data, settings: PretrainSettings, dtype
     """Median of a few steps with a copy of the model; the first, in which memory is fetched, is left out."""
     clock = _Clock(Silent())
     tried = copy.deepcopy(model)
-    with TemporaryDirectory() as folder, computed_in(tried, dtype):
+    with TemporaryDirectory() as folder, computed_fast(tried, dtype, packed=False):
         rows = data.train.resized(_MEASURED_STEPS * settings.batch_size)
         loop = SupervisedLoop(tried, data.objective, rows, [], settings.of_loop(), seed=seed)
         loop.run(Path(folder), identity="measured", watcher=clock)
     taken = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
     return sorted(taken)[len(taken) // 2]
-
-
-def _loop(
-    model: Any, data: _Data, rows: TextRows, settings: PretrainSettings, seed: int
-) -> SupervisedLoop[TextRow, TextBatch]:
-    return SupervisedLoop(model, data.objective, rows, data.validation, settings.of_loop(), seed=seed)
 
 
 class _Clock(Remembering):
