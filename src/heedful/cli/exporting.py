@@ -20,7 +20,9 @@ def export(
     what: Annotated[
         str,
         typer.Option(
-            "--what", metavar="WHAT", help="model (full weights), adapter (LoRA), gguf (llama.cpp), data, or feedback."
+            "--what",
+            metavar="WHAT",
+            help="model (full weights), adapter (as it was trained), gguf (llama.cpp), data, or feedback.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="A new folder; for gguf and feedback a new file.")],

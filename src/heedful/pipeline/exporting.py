@@ -154,11 +154,11 @@ def _export_model(wanted: Export) -> dict[str, Any]:
 
 
 def _export_adapter(wanted: Export) -> dict[str, Any]:
-    """The LoRA adapter as training wrote it, and a card."""
+    """The adapter as training wrote it, and a card."""
     source = Path(tuned_model(wanted.graph))
     if not (source / "adapter_config.json").is_file():
         raise ProjectError(
-            f"{wanted.project.root}: all weights were trained (tune.lora_rank = 0), so there is no adapter; "
+            f'{wanted.project.root}: all weights were trained (tune.adapter = "none"), so there is no adapter; '
             "`heedful export --what model` writes the whole model"
         )
     loaded = _load_tuned(wanted)
@@ -170,7 +170,7 @@ def _export_adapter(wanted: Export) -> dict[str, Any]:
     return {
         **_files(wanted.out),
         "base_model": base.name,
-        "text": f"The LoRA adapter is in {wanted.out}; peft loads it onto its base, {base.name}.",
+        "text": f"The adapter is in {wanted.out}; peft loads it onto its base, {base.name}.",
     }
 
 

@@ -43,6 +43,14 @@ unlicense zlib pddl gemma
 """
 """Identifiers that the hub knows; every other licence is `other` there, with its own words in the text."""
 _LANGUAGE = re.compile("[a-z]{2,3}")
+_TRAINED = {
+    "none": "All weights were trained",
+    "lora": "Low-rank adapters (LoRA, arXiv:2106.09685) of rank {lora_rank} on every linear layer",
+    "prefix": "Keys and values of {virtual_tokens} virtual tokens before every prompt (prefix tuning, arXiv:2101.00190)",
+    "prompt": "Embeddings of {virtual_tokens} virtual tokens before every prompt (prompt tuning, arXiv:2104.08691)",
+}
+_TAGS = {"lora": "lora", "prefix": "prefix-tuning", "prompt": "prompt-tuning"}
+_ADAPTER_NAMES = {"none": "", "lora": "LoRA adapter", "prefix": "prefix", "prompt": "soft prompt"}
 _LOADS = {"merged": "transformers", "adapter": "peft"}
 
 
@@ -141,9 +149,17 @@ def model_card(facts: ModelFacts) -> str:
         language=_hub_languages(facts.data) or None,
         library_name=_LOADS[facts.kind],
         pipeline_tag="text-generation",
-        tags=["heedful", "instruction-tuning", *(["lora"] if facts.kind == "adapter" else [])],
+        tags=["heedful", "instruction-tuning", *([_TAGS[facts.tune["adapter"]]] if facts.kind == "adapter" else [])],
     )
-    return _render("model_card.md", header.to_yaml(), facts, lines=_lines(facts.results))
+    trained = _TRAINED[facts.tune["adapter"]].format(**facts.tune)
+    return _render(
+        "model_card.md",
+        header.to_yaml(),
+        facts,
+        lines=_lines(facts.results),
+        what_was_trained=trained,
+        adapter_name=_ADAPTER_NAMES[facts.tune["adapter"]],
+    )
 
 
 def dataset_card(facts: DatasetFacts) -> str:
