@@ -22,11 +22,8 @@ from heedful.generate.local.reading import EncoderDecoder, Reader, reader_for
 from heedful.models import LoadedModel, add_lora, load
 from heedful.models.gguf_writer import check_gguf
 from heedful.models.scratch import tiny_gpt2, tiny_t5
-from heedful.project import Silent
-from heedful.records import Example, Message
+from heedful.records import Message
 from heedful.render import renderer_for
-from heedful.train.settings import TuneSettings
-from heedful.train.tuning import tune
 
 PROMPTS = ["hello", "用中文介绍一下北京。", "the " * 40, "a", "List three colours, then stop.", "x" * 90]
 T5S: dict[str, dict[str, Any]] = {
@@ -339,18 +336,9 @@ def test_what_does_not_work_yet_is_refused(t5: LoadedModel, tmp_path: Path) -> N
         check_gguf(t5)
 
 
-def test_tuning_is_refused(t5: LoadedModel, tmp_path: Path) -> None:
-    messages = (Message("user", "Hi"), Message("assistant", "Yo"))
-    example = Example("1", messages, method="import", source="here", split="train")
-    with pytest.raises(ModelError, match="tune a decoder-only model"):
-        tune(
-            [example],
-            TuneSettings(model=str(t5.folder)),
-            out=tmp_path / "out",
-            checkpoints=tmp_path / "checkpoints",
-            seed=0,
-            watcher=Silent(),
-        )
+def test_one_text_of_prompt_and_answer_is_refused(t5: LoadedModel) -> None:
+    with pytest.raises(ModelError, match="reads prompts and writes answers apart"):
+        renderer_for(t5).render([Message("user", "Hi"), Message("assistant", "Yo")])
 
 
 def test_a_model_that_does_not_say_how_answers_begin_is_refused(models: Callable[[str], LoadedModel]) -> None:
