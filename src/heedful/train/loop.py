@@ -212,6 +212,29 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     def _step(self, step: int, watcher: Watcher) -> dict[str, Any]:
         """One optimiser step, and its line of the history."""
         learning_rate = self.schedule.learning_rate(step)
+        means, num_tokens = self._collect(step)
+        self._look_at(means["loss"], step, [self._rows[index] for index in self._rows_of(step)], watcher)
+        norm = self._optimizer.step(learning_rate, self._settings.max_gradient_norm)
+        return {
+            "step": step,
+            "epoch": round(step / self.schedule.steps_per_epoch, 4),
+            **means,
+            "gradient_norm": norm,
+            "learning_rate": learning_rate,
+            "tokens": self._num_tokens_read + num_tokens,
+        }
+
+    def gradients(self, step: int) -> tuple[float, dict[str, torch.Tensor]]:
+        """Mean loss of a step and its gradients by name, with the weights as they are; nothing is learned from them."""
+        with _deterministic():
+            means, _ = self._collect(step)
+        found = {name: value.grad.clone() for name, value in self._optimizer.masters.items() if value.grad is not None}
+        for value in self._optimizer.masters.values():
+            value.grad = None
+        return means["loss"], found
+
+    def _collect(self, step: int) -> tuple[dict[str, float], int]:
+        """Loss and metrics of a step's rows and how many tokens they have; their gradients stay in the optimizer."""
         indices = self._rows_of(step)
         processes = self._with.processes
         own = processes.share(indices, self._lengths)
@@ -230,17 +253,8 @@ class SupervisedLoop(Generic[RowType, BatchType]):
                     totals, {name: value * factor for name, value in {"loss": float(loss.detach()), **metrics}.items()}
                 )
         means = {name: value / weight for name, value in processes.totals(totals).items()}
-        self._look_at(means["loss"], step, [self._rows[index] for index in indices], watcher)
         processes.sum_gradients(self._optimizer.masters.values())
-        norm = self._optimizer.step(learning_rate, self._settings.max_gradient_norm)
-        return {
-            "step": step,
-            "epoch": round(step / self.schedule.steps_per_epoch, 4),
-            **means,
-            "gradient_norm": norm,
-            "learning_rate": learning_rate,
-            "tokens": self._num_tokens_read + int(num_tokens),
-        }
+        return means, int(num_tokens)
 
     def _seed_of(self, step: int) -> int:
         """Of what dropout leaves out; every process leaves out its own."""
@@ -390,9 +404,13 @@ def _in_micro_batches(
     if objective.takes_whole_steps:
         yield objective.build([rows[index] for index in indices])
         return
-    lengths = [row.num_tokens for row in rows]
-    for group in micro_batches(list(indices), lengths, settings.micro_batch_tokens, padded=not objective.is_packed):
-        yield objective.build([rows[index] for index in group])
+    # Only the rows of this step are looked at: there may be millions, which lie on disk.
+    chosen = [rows[index] for index in sorted(indices)]
+    lengths = [row.num_tokens for row in chosen]
+    for group in micro_batches(
+        range(len(chosen)), lengths, settings.micro_batch_tokens, padded=not objective.is_packed
+    ):
+        yield objective.build([chosen[place] for place in group])
 
 
 def _add(totals: dict[str, float], values: Mapping[str, float]) -> None:
