@@ -38,6 +38,7 @@ import torch
 
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
+from heedful.generate.local.opening import Precision
 from heedful.metrics import rouge_l
 from heedful.models import load
 from heedful.project import Silent, stream
@@ -115,7 +116,7 @@ def main() -> None:
         for by in ("none", "task", "paraphrase"):
             made[by] = tuned(pairs, by, Path(folder), by=by)
         spent(started, "trained")
-        precision = "bfloat16" if dtype_of("auto", loaded.model.device) is torch.bfloat16 else "float32"
+        precision: Precision = "bfloat16" if dtype_of("auto", loaded.model.device) is torch.bfloat16 else "float32"
         with LocalEngine(loaded, precision=precision, adapters=made) as engine:
             asked = partial(answered, engine, renderer)
             items = [item for family in HELD_OUT for item in unseen[family]]

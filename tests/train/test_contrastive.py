@@ -73,7 +73,7 @@ def test_gradients_by_finite_differences(groups: list[int]) -> None:
 def test_nothing_to_pull_is_no_loss(groups: list[int]) -> None:
     states = torch.randn(len(groups), 3, requires_grad=True)
     value = supervised_contrastive(states, torch.tensor(groups), 0.1)
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     assert float(value.detach()) == 0
     assert states.grad is not None
     assert torch.equal(states.grad, torch.zeros_like(states))
@@ -141,7 +141,7 @@ def test_packed_and_padded_gradients_agree() -> None:
     model, found = tiny(), []
     for is_packed in (True, False):
         model.zero_grad()
-        computed(model, contrastive(2.0, 0.5, "task", is_packed=is_packed), ROWS)[0].backward()
+        computed(model, contrastive(2.0, 0.5, "task", is_packed=is_packed), ROWS)[0].backward()  # type: ignore[no-untyped-call]
         found.append({name: value.grad.clone() for name, value in model.named_parameters()})
     for name, value in found[0].items():
         assert float((found[1][name] - value).norm()) <= 1e-6 * float(value.norm()) + 1e-9, name
@@ -174,7 +174,7 @@ def test_training_pulls_groups_together_and_apart(tiny_model: Path) -> None:
     optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=0.01)
     for _ in range(15):
         optimizer.zero_grad()
-        computed(model, objective, ROWS)[0].backward()
+        computed(model, objective, ROWS)[0].backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     after = similarity()
     assert after[0] / 2 - after[1] / 4 > before[0] / 2 - before[1] / 4 + 0.2
@@ -189,7 +189,7 @@ def test_projection_is_trained_and_not_kept() -> None:
         weight = getattr(model, PROJECTION).weight
         assert weight.shape == (4, 32)
         total = computed(model, contrastive(1.0, 0.5, "task", is_packed=False), ROWS)[0]
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         assert float(weight.grad.norm()) > 0
         assert float(total.detach()) != pytest.approx(without)
         drawn = weight.detach().clone()

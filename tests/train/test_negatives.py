@@ -110,7 +110,7 @@ def test_certain_tokens_cost_what_they_should() -> None:
     logits = torch.tensor([[100.0, 0.0, -1.0]], requires_grad=True)
     value = unlikelihood(logits, torch.tensor([0]))
     assert float(value.detach()) == pytest.approx(100 - math.log(1 + math.exp(-1)), rel=1e-6)
-    value.sum().backward()
+    value.sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert logits.grad[0, 0] == pytest.approx(1.0)
     assert torch.isfinite(logits.grad).all()
@@ -175,7 +175,9 @@ def losses(model: Any, objective: Any, some: list[AnswerRow]) -> tuple[float, di
         total, told = objective.loss(model, batch)
         total.backward()
     assert batch.weight == sum(row.right.weight * row.right.num_trained for row in some)
-    return float(total.detach()), {name: value.grad.clone() for name, value in model.named_parameters()} | {"told": told}
+    return float(total.detach()), {name: value.grad.clone() for name, value in model.named_parameters()} | {
+        "told": told
+    }
 
 
 def directly(model: Any, some: list[AnswerRow], negative_weight: float) -> torch.Tensor:
@@ -197,7 +199,7 @@ def test_loss_and_gradients_equal_the_formula(is_packed: bool) -> None:
     model = tiny()
     model.zero_grad()
     expected = directly(model, ROWS, 0.7)
-    expected.backward()
+    expected.backward()  # type: ignore[no-untyped-call]
     gradients = {name: value.grad.clone() for name, value in model.named_parameters()}
     found, found_gradients = losses(model, negatives(0.7, is_packed=is_packed), ROWS)
     assert found == pytest.approx(float(expected.detach()), rel=1e-9)

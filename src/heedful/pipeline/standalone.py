@@ -137,12 +137,19 @@ def tune_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: W
     from heedful.train import tune
 
     settings = settings_from(overrides)
-    rows = _split_rows(sources.read_records(files).examples, ("train", "validation"))
+    read = sources.read_records(files)
+    rows = _split_rows(read.examples, ("train", "validation"))
     run = digest([settings.model_dump(mode="json"), [row.content_hash for row in rows]])[:16]
     checkpoints = out.parent / f".{out.name}.checkpoints-{run}"
     with atomic_folder(out) as folder:
         result = tune(
-            rows, settings.tune, out=folder, checkpoints=checkpoints, seed=settings.project.seed, watcher=watcher
+            rows,
+            settings.tune,
+            out=folder,
+            checkpoints=checkpoints,
+            seed=settings.project.seed,
+            watcher=watcher,
+            tasks=read.tasks,
         )
         write_json(folder / "settings.json", settings.tune.model_dump(mode="json"))
     _remove(checkpoints)

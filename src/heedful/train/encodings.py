@@ -28,7 +28,7 @@ CountTokens = Callable[[Sequence[Message]], int]
 class EncodingReport:
     """What became of the rows."""
 
-    forms: Mapping[str, int]
+    forms: Mapping[Form, int]
     """Rows by form."""
     unknown_task: int
     """Rows left as they are: no definition or input is known of them, or they are longer conversations."""
@@ -159,7 +159,7 @@ def _key(example: Example) -> tuple[str, str]:
 def _shared_out(examples: Sequence[Example], shares: Mapping[Form, float], seed: int) -> list[Form]:
     """A form for each row: exact shares, and a row's own place in the order depends on nothing but its id."""
     order = sorted(range(len(examples)), key=lambda place: stream_seed(seed, "form", examples[place].id))
-    counts = apportion(len(examples), dict(shares))
+    counts = apportion(len(examples), shares)
     names: list[Form] = [form for form in shares for _ in range(counts[form])]
     forms = list(names)
     for place, form in zip(order, names, strict=True):

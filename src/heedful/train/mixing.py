@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from heedful.errors import SettingsError
 from heedful.project import stream
@@ -23,6 +23,8 @@ from heedful.train.batches import epoch_batches
 from heedful.train.task_settings import MixingSettings
 
 _MAX_TASKS_SAID = 20
+
+Name = TypeVar("Name", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def task_counts(sizes: Mapping[str, int], settings: MixingSettings) -> dict[str,
     return apportion(settings.rows_per_epoch or sum(capped.values()), weights)
 
 
-def apportion(total: int, weights: Mapping[str, float]) -> dict[str, int]:
+def apportion(total: int, weights: Mapping[Name, float]) -> dict[Name, int]:
     """Whole numbers in proportion to `weights` that add up to `total`: largest remainders; of equal ones the first name's."""
     whole = sum(weights.values())
     exact = {name: total * weight / whole for name, weight in weights.items()}

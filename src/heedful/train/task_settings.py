@@ -36,10 +36,14 @@ class MixingSettings(Settings):
         return self
 
 
-class EncodingSettings(Settings):
-    """How prompts say what the task is."""
+def _as_they_are() -> dict[Form, float]:
+    return {"as_is": 1.0}
 
-    forms: dict[Form, float] = Field(default_factory=lambda: {"as_is": 1.0})
+
+class EncodingSettings(Settings):
+    """How training prompts say what the task is; those of evaluation stay as they are."""
+
+    forms: dict[Form, float] = Field(default_factory=_as_they_are)
     """Shares of rows by form: as_is, definition, definition_and_examples, examples (few-shot without definition)."""
     num_positive: int = Field(2, ge=0)
     """Good examples shown, where there are so many and they fit."""

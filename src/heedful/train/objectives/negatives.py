@@ -160,7 +160,8 @@ def head_unlikelihood(hidden: torch.Tensor, weight: torch.Tensor, targets: torch
     def part(some: torch.Tensor, of: torch.Tensor) -> torch.Tensor:
         return unlikelihood(some @ weight.T, of)
 
-    pieces = zip(hidden.split(_PART), targets.split(_PART), strict=True)
+    starts = range(0, len(hidden), _PART)
+    pieces = [(hidden[start : start + _PART], targets[start : start + _PART]) for start in starts]
     return torch.cat([checkpoint(part, some, of, use_reentrant=False) for some, of in pieces])
 
 
