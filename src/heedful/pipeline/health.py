@@ -39,7 +39,8 @@ def check_models(names: Iterable[str]) -> Iterator[Check]:
 
 
 def _model(name: str) -> Check:
-    from heedful.models.names import PACKAGES, conversion_folder, identity_of, is_hub_name, locate
+    from heedful.models.names import conversion_folder, identity_of, is_hub_name, locate
+    from heedful.models.packages import PACKAGES
 
     label = f"model {name}"
     if "://" in name:
@@ -50,7 +51,7 @@ def _model(name: str) -> Check:
     try:
         location = locate(name)
     except ModelError as error:
-        remedy = PACKAGES[name].install if name in PACKAGES else "heedful inspect settings"
+        remedy = PACKAGES[name].remedy if name in PACKAGES else "heedful inspect settings"
         return Check(label, "missing", str(error).partition(";")[0], remedy)
     if location.kind == "gguf":
         converted = conversion_folder(location.path).is_dir()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from heedful.errors import InputError, ProjectError
-from heedful.models.names import PACKAGES, is_hub_name, locate
+from heedful.models.names import is_hub_name, locate
+from heedful.models.packages import PACKAGES
 from heedful.models.vocabulary import Vocabulary
 from heedful.pipeline.engines import Arithmetic, keeping, local_engine, new_engine
 from heedful.pipeline.run import graph_of, tuned_model

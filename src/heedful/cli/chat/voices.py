@@ -6,7 +6,8 @@ from pathlib import Path
 
 from heedful.cli.chat.conversation import BASE, TUNED, Voice
 from heedful.errors import ModelError
-from heedful.models.names import PACKAGES, is_hub_name
+from heedful.models.names import is_hub_name
+from heedful.models.packages import PACKAGES
 from heedful.pipeline.engines import Arithmetic, keeping, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
