@@ -10,7 +10,7 @@ sentiment (three tasks). No task that is answered with a letter is among them. A
 the one answer that does best on a family's test rows, chosen with their references in hand: no system could choose so.
 
 Then, with a smaller budget, three runs on the same rows, each instance under two wordings: without a term, with rows of a task pulled
-together, with paraphrased instructions pulled together. Measured on the unseen families and on paraphrases: wordings (P3 templates) that no
+together, with paraphrased instructions pulled together (their batches are dealt so that each has pairs to pull). Measured on the unseen families and on paraphrases: wordings (P3 templates) that no
 run has seen, of tasks that all have, with instances that none has. Reported whatever the outcome. The last line is JSON.
 
 HEEDFUL_SHARED_DATA    the folder with the development data; default ../shared/data
@@ -191,7 +191,7 @@ def fitting(items: Sequence[Item], renderer: Renderer) -> list[Item]:
     chosen: dict[str, list[Item]] = defaultdict(list)
     for item in order:
         # More of a family than this are never read.
-        if len(chosen[item.family]) < NUM_TRAINED // 4 and len(item.prompt) < 6 * MAX_TOKENS and fits(item, renderer):
+        if len(chosen[item.family]) < NUM_TRAINED // 8 and len(item.prompt) < 6 * MAX_TOKENS and fits(item, renderer):
             chosen[item.family].append(item)
     return [item for family in sorted(chosen) for item in chosen[family]]
 

@@ -2,7 +2,8 @@
 
 `tuning.py` joins the parts; `ledger.py` counts tokens, `batches.py` orders and pads rows, `loop.py` is the one supervised
 loop, `objectives/` holds what it can minimise, `checkpoint.py` lets a killed run continue,
-`fused_lora.py` makes adapters faster.
+`fused_lora.py` makes adapters faster. What is learned from: `lessons.py` joins `encodings.py` (how prompts say tasks),
+`mixing.py` (how often each task is read), and the objectives on wrong answers and on rows that belong together.
 """
 
 from __future__ import annotations
