@@ -55,6 +55,8 @@ LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}
 TRL_SETTINGS = ("default", "bf16", "bf16 weights", "bf16 + packing", "bf16 + compile", "bf16 + padding-free")
 NUM_COMPARED, CLOSE = 50, 0.01
 """Steps in bf16 and in 32 bits, and how far apart their losses may be."""
+SAME = 1e-5
+"""How far apart one loss may be where both sides compute in 32 bits."""
 
 
 class Clock(Silent):
@@ -78,6 +80,7 @@ def main() -> None:
     say(f"{len(some)} rows, {num_tokens:,} tokens, {sum(row.num_trained for row in some):,} of them trained")
     ratios: dict[str, float] = {}
     with peer() as (ask, versions):
+        is_trls_loss = first_losses_equal(ask, some[:ROWS_PER_STEP])
         for kind in ("full", "lora"):
             setting = best_of_trl(ask, some, kind)
             rates = rounds(ask, some, kind, setting)
@@ -88,7 +91,11 @@ def main() -> None:
     result = {
         "bench": "train",
         "ratios": {name: round(value, 2) for name, value in (ratios | {"prefix_sharing": sharing}).items()},
-        "checks": {"loss_equal": losses_equal(some), "shared_gradients_equal": gradients_equal},
+        "checks": {
+            "loss_equal": losses_equal(some),
+            "first_loss_is_trls": is_trls_loss,
+            "shared_gradients_equal": gradients_equal,
+        },
         "rows": len(some),
         "precision": str(dtype_of("auto", torch.device("cpu"))),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
@@ -152,6 +159,14 @@ def losses_equal(some: Sequence[TokenRow]) -> bool:
         f"losses of {len(off)} steps: at most {max(off):.2%} from those of 32 bits, {sum(off) / len(off):.3%} on average"
     )
     return bool(max(off) <= CLOSE)
+
+
+def first_losses_equal(ask: Ask, some: Sequence[TokenRow]) -> bool:
+    """Before anything is learned, both sides have the same mean over the same tokens, in 32 bits."""
+    mine = ours(some, "full", num_steps=2, precision="float32")[1][0]
+    its = theirs(ask, some, "full", "default", 1)[1][0]
+    say(f"loss of {len(some)} rows before training: {mine:.6f}, TRL {its:.6f}")
+    return abs(mine / its - 1) <= SAME
 
 
 def operations_a_token(some: Sequence[TokenRow]) -> float:

@@ -258,6 +258,13 @@ def test_only_virtual_tokens_are_trained(adapter: Any, settings: TuneSettings) -
     assert trained == ["prompt_encoder.default.embedding.weight"]
 
 
+def test_who_gives_no_learning_rate_gets_the_usual_one() -> None:
+    assert TuneSettings().learning_rate == TuneSettings(adapter="lora").learning_rate == 5e-4
+    assert TuneSettings(adapter="none").learning_rate == 5e-5
+    assert [TuneSettings(adapter=kind).learning_rate for kind in ("prefix", "prompt")] == [0.01, 0.01]
+    assert TuneSettings(adapter="prefix", learning_rate=0.5).learning_rate == 0.5
+
+
 # -- what is refused -----------------------------------------------------------------------------------------------------------
 
 

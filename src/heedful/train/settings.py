@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heedful.project.settings import Settings
 from heedful.train.task_settings import EncodingSettings, Grouping, MixingSettings
@@ -14,6 +15,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 TooLong = Literal["drop", "split", "cut", "error"]
 BestBy = Literal["loss", "rouge_l", "exact_match", "requirements"]
 Adapter = Literal["lora", "prefix", "prompt", "none"]
+USUAL_RATES: Mapping[str, float] = {"lora": 5e-4, "prefix": 1e-2, "prompt": 1e-2, "none": 5e-5}
+"""Learning rates for those who give none; measured for virtual tokens by bench/prefix_tuning.py."""
 
 
 class SweepSettings(Settings):
@@ -44,7 +47,8 @@ class TuneSettings(Settings):
     model: str = "smollm2-135m-instruct-q4_1"
     """The base: a packaged model's name, a local folder, or `owner/model` on the hub."""
     learning_rate: float = Field(5e-4, gt=0)
-    """Highest learning rate, reached after the warmup. Full fine-tuning wants about a tenth of LoRA's."""
+    """Highest learning rate, reached after the warmup. Where none is given: 0.0005 for LoRA, 0.00005 for all weights, and
+    0.01 for prefixes and prompts, whose few numbers must move far."""
     epochs: int = Field(2, ge=1)
     """How often each training row is seen."""
     batch_size: int = Field(8, ge=1)
@@ -112,3 +116,11 @@ class TuneSettings(Settings):
     """Similarities are divided by this: small values look at the nearest rows only."""
     contrastive_projection: int = Field(0, ge=0)
     """Numbers that a representation is projected to before it is compared, by a layer that is not kept; 0 for none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_rate(cls, values: Any) -> Any:
+        adapter = values.get("adapter") if isinstance(values, Mapping) else None
+        if isinstance(adapter, str) and adapter in USUAL_RATES:
+            return {"learning_rate": USUAL_RATES[adapter], **values}
+        return values
