@@ -184,9 +184,8 @@ class Renderer:
         last = rendered.input_ids[:end][-1]
         if last not in self.end_of_turn_ids:
             raise ModelError(
-                f"the chat template ends message {number + 1} with {self._tokenizer.convert_ids_to_tokens(last)!r}, at which "
-                f"answers do not stop in use ({', '.join(self._tokenizer.convert_ids_to_tokens(list(self.end_of_turn_ids)))} "
-                "are known): the model would learn to run on; another template is needed"
+                f"the chat template ends message {number + 1} with {self.token(last)!r}, at which answers do not stop in use "
+                f"({', '.join(map(self.token, self.end_of_turn_ids))} are known): the model would learn to run on; another template is needed"
             )
         if number + 1 == len(messages):
             return
@@ -225,6 +224,10 @@ class Renderer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, control tokens left out, spaces as they are."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def token(self, index: int) -> str:
+        """A token as the vocabulary spells it, for messages."""
+        return str(self._tokenizer.convert_ids_to_tokens(index))
 
     def _prompt_before(self, messages: Sequence[Message], number: int) -> list[int]:
         if number == 0 or messages[number - 1].role == "assistant":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from heedful import __version__
-from heedful.cli import chat, cleaning, commands, doctor, exporting, generating, inspecting, serving, stages
+from heedful.cli import chat, cleaning, commands, doctor, exporting, generating, inspecting, serving, stages, verifying
 from heedful.cli.session import INTERRUPTED, Session
 from heedful.errors import HeedfulError
 
@@ -32,7 +32,7 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_top)
-    for module in (commands, stages, generating, inspecting, chat, serving, exporting, doctor, cleaning):
+    for module in (commands, stages, generating, inspecting, verifying, chat, serving, exporting, doctor, cleaning):
         module.register(app)
     return app
 
