@@ -181,18 +181,22 @@ def chosen() -> list[Example]:
     task = next(task for task in tasks if task["task"] == TASK)
     some = task["instances"]
     random.Random(0).shuffle(some)
-    splits: list[Split] = ["validation"] * NUM_VALIDATION + ["test"] * NUM_TEST
-    splits += ["train"] * (len(some) - len(splits))
     return [
         Example(
             origin_id(TASK, row["id"]),
             (Message("user", f"{task['definition'][0]}\n\n{row['input']}"), Message("assistant", row["output"][0])),
             method="import",
             source=TASK,
-            split=split,
+            split=split_of(place),
         )
-        for row, split in zip(some, splits, strict=True)
+        for place, row in enumerate(some)
     ]
+
+
+def split_of(place: int) -> Split:
+    if place < NUM_VALIDATION:
+        return "validation"
+    return "test" if place < NUM_VALIDATION + NUM_TEST else "train"
 
 
 def say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from heedful.errors import ModelError, SettingsError
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, add_lora, load
-from heedful.models import four_bit as four_bit_module
 from heedful.models._libraries import without_future_warnings
 from heedful.models.four_bit import in_four_bit
 from heedful.models.merging import merged
@@ -288,6 +288,6 @@ def test_four_bits_say_what_is_missing(tiny_model: Path, monkeypatch: pytest.Mon
     with pytest.raises(ModelError, match="needs a GPU"):
         in_four_bit(load(tiny_model))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(four_bit_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install 'heedful\\[fourbit\\]'"):
         in_four_bit(load(tiny_model))
