@@ -142,7 +142,7 @@ def test_the_engine_asks_what_the_proof_compared(rows: Path, tiny_model: Path) -
     engine = LocalEngine(loaded)
     asked: list[list[int]] = []
     prompt_ids = engine._renderer.prompt_ids
-    engine._renderer.prompt_ids = lambda messages: asked.append(prompt_ids(messages)) or asked[-1]  # type: ignore[func-returns-value, method-assign, assignment]
+    engine._renderer.prompt_ids = lambda messages: asked.append(prompt_ids(messages)) or asked[-1]  # type: ignore[func-returns-value, method-assign]
     with engine:
         for example in examples:
             engine.submit(Request(example.id, example.messages[:1])).cancel()

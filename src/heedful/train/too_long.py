@@ -75,7 +75,11 @@ def _num_needed(row: TokenRow | PairRow) -> int:
 
 
 def _nothing_of(row: TokenRow | PairRow) -> TokenRow | PairRow:
-    lost = {"num_end_of_turn": 0, "num_lost_end_of_turn": row.num_end_of_turn, "num_truncated": row.num_tokens}
+    lost: dict[str, Any] = {
+        "num_end_of_turn": 0,
+        "num_lost_end_of_turn": row.num_end_of_turn,
+        "num_truncated": row.num_tokens,
+    }
     if isinstance(row, PairRow):
         return replace(row, source_ids=(), target_ids=(), **lost)
     return replace(row, input_ids=(), loss_mask=(), **lost)

@@ -126,7 +126,8 @@ def prove_invariance(
     renderer = renderer_for(loaded)
     training = [example for example in examples if example.split in ("", "train")]
     said, _ = as_said(training, settings, renderer, (), seed=seed, watcher=watcher)
-    owners, rows = fitted(said, renderer, settings)
+    owners, fitting = fitted(said, renderer, settings)
+    rows: Sequence[Any] = fitting
     pairs = [(owner, row) for owner, row in zip(owners, rows, strict=True) if row.num_trained]
     if not pairs:
         raise NothingToTrainError(
