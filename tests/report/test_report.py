@@ -263,9 +263,10 @@ def test_tables_and_charts_can_be_heard(page: str) -> None:
     for header in document.iter("th"):
         assert header.get("scope") in {"col", "row", "rowgroup"}
     charts = document.findall(".//div[@role='img']")
-    assert len(charts) == 7, "two forests, three slice charts, funnel, curve"
+    assert len(charts) == 8, "two forests, three slice charts, funnel, curve, learning rate"
     assert "ROUGE-L: +0.209 [+0.149, +0.269], better" in charts[0].get("aria-label")
-    assert "lowest validation loss 0.944 at step 80" in charts[-1].get("aria-label")
+    assert "lowest validation loss 0.944 at step 80" in charts[6].get("aria-label")
+    assert charts[7].get("aria-label") == "learning rate: from 0.0001 to 0.0001"
     assert all(svg.get("aria-hidden") == "true" for svg in document.iter("svg"))
     for region in document.findall(".//*[@role='region']"):
         assert region.get("tabindex") == "0", "what scrolls can be reached with the keyboard"

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from heedful import __version__
-from heedful.cli import chat, cleaning, commands, doctor, exporting, generating, inspecting, serving, stages, verifying
+from heedful.cli import (
+    chat,
+    cleaning,
+    commands,
+    company,
+    doctor,
+    exporting,
+    generating,
+    inspecting,
+    serving,
+    stages,
+    tuning,
+    verifying,
+)
 from heedful.cli.session import INTERRUPTED, Session
 from heedful.errors import HeedfulError
 
@@ -32,7 +45,19 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_top)
-    for module in (commands, stages, generating, inspecting, verifying, chat, serving, exporting, doctor, cleaning):
+    for module in (
+        commands,
+        stages,
+        tuning,
+        generating,
+        inspecting,
+        verifying,
+        chat,
+        serving,
+        exporting,
+        doctor,
+        cleaning,
+    ):
         module.register(app)
     return app
 
@@ -108,4 +133,4 @@ def _full_disk(error: BaseException | None) -> str | None:
 
 def console() -> None:
     """What the `heedful` script calls."""
-    sys.exit(main())
+    sys.exit(company.in_company(main) if company.is_several() else main())

@@ -24,14 +24,12 @@ def register(app: typer.Typer) -> None:
     app.command("construct")(construct)
     app.command("curate", help=_CURATE)(_stage("curate", "curate_files"))
     app.command("pretrain", help=_PRETRAIN)(_stage("pretrain", "pretrain_files"))
-    app.command("tune", help=_TUNE)(_stage("tune", "tune_files"))
     app.command("evaluate")(evaluate)
 
 
 _IMPORT = "Read rows in any known format. Says what was detected and writes examples (.parquet or .jsonl)."
 _CURATE = "Clean, deduplicate and split rows. Every dropped row keeps its reason; no split leaks into another."
 _PRETRAIN = "Train a model from nothing on texts. Tokenizer included; killed, it continues from its last checkpoint."
-_TUNE = "Tune the model on the training split. Only answers are learnt; killed, it continues from its last checkpoint."
 
 
 def _stage(name: str, function: str) -> Callable[..., None]:
@@ -50,8 +48,8 @@ def _stage(name: str, function: str) -> Callable[..., None]:
             return run_project(session, project, overrides, until=name, as_json=as_json)
         from heedful.pipeline import standalone
 
-        result = getattr(standalone, function)(files, _required(out), overrides, session.watcher)
-        return _show(session, result, as_json)
+        result = getattr(standalone, function)(files, required(out), overrides, session.watcher)
+        return show(session, result, as_json)
 
     return command
 
@@ -71,7 +69,7 @@ def construct(
         return run_project(session, project, overrides, until="construct", as_json=as_json)
     from heedful.pipeline.standalone import construct_files
 
-    return _show(session, construct_files(files, seeds, _required(out), overrides, session.watcher), as_json)
+    return show(session, construct_files(files, seeds, required(out), overrides, session.watcher), as_json)
 
 
 def evaluate(
@@ -95,14 +93,14 @@ def evaluate(
         )
     from heedful.pipeline.standalone import evaluate_files
 
-    return _show(session, evaluate_files(files, tuned, _required(out), overrides, session.watcher), as_json)
+    return show(session, evaluate_files(files, tuned, required(out), overrides, session.watcher), as_json)
 
 
-def _required(out: Path | None) -> Path:
+def required(out: Path | None) -> Path:
     if out is None:
         raise InputError("files were given, so the result needs a place: add --out PATH")
     return out
 
 
-def _show(session: Session, result: dict[str, Any], as_json: bool) -> None:
+def show(session: Session, result: dict[str, Any], as_json: bool) -> None:
     session.show(str(result.pop("text")), result, as_json=as_json)

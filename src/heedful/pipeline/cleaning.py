@@ -24,7 +24,7 @@ from heedful.project.folder import Project
 from heedful.project.locks import locked
 from heedful.project.progress import Silent
 
-Kind = Literal["artefact", "journal", "checkpoints", "left half done", "request cache"]
+Kind = Literal["artefact", "journal", "checkpoints", "training log", "left half done", "request cache"]
 # SQLite's companions come first: without them the file is whole, if older; they alone would be of no use.
 _DATABASE_PARTS = ("-wal", "-shm", "")
 _PARTIAL = ".partial"
@@ -64,6 +64,7 @@ def find_leftovers(project: Project, settings: HeedfulSettings, *, cache: bool =
         *_old_artifacts(project, current),
         *_old_working_state("journal", project.state / "journals", ".jsonl", current),
         *_old_working_state("checkpoints", project.state / "checkpoints", "", current),
+        *_old_working_state("training log", project.state / "logs", "", current),
         *_half_done(project.state),
         *(_request_cache(project) if cache else ()),
     ]

@@ -196,10 +196,15 @@ def _tune(context: Context) -> None:
         checkpoints=context.project.checkpoints("tune", context.key),
         seed=context.seed,
         watcher=context.watcher,
+        log=context.project.training_log("tune", context.key),
     )
     context.draft.counts.update(steps=result.num_steps, best_step=result.best_step)
     if result.best_validation_loss is not None:
         context.draft.metrics.update(best_validation_loss=result.best_validation_loss)
+    if result.best_measure is not None:
+        context.draft.metrics.update({f"best_{result.best_by}": result.best_measure})
+    if result.sweep:
+        context.draft.counts.update(tried=len(result.sweep))
     context.draft.summary = f"{result.num_steps} steps; {result.describe_best()}"
 
 
@@ -241,6 +246,7 @@ def _evaluate(context: Context) -> None:
 
 def _write_report(context: Context, results: Mapping[str, Any]) -> None:
     from heedful.report import ReportData, write_report
+    from heedful.train.watching import read_metrics
 
     made = {stage: read_json(folder / MANIFEST) for stage, folder in context.inputs.items()}
     write_report(
@@ -252,6 +258,9 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             funnel=read_json(context.inputs["curate"] / "funnel.json"),
             ledger=read_json(context.inputs["tune"] / "ledger.json"),
             history=read_json(context.inputs["tune"] / "history.json"),
+            best_step=made["tune"]["counts"].get("best_step"),
+            metrics=read_metrics(context.project.training_log("tune", context.inputs["tune"].name)),
+            sweep=_sweep_of(context.inputs["tune"]),
             settings=context.settings.model_dump(mode="json"),
             versions=versions(),
             seconds={
@@ -260,6 +269,11 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             },
         ),
     )
+
+
+def _sweep_of(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "sweep.json"
+    return list(read_json(path)) if path.exists() else []
 
 
 # -- the graph -------------------------------------------------------------------------------------------------

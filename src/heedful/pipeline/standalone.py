@@ -150,10 +150,11 @@ def tune_files(files: Sequence[str], out: Path, overrides: Overrides, watcher: W
             seed=settings.project.seed,
             watcher=watcher,
             tasks=read.tasks,
+            log=out.with_name(f"{out.name}.log"),
         )
         write_json(folder / "settings.json", settings.tune.model_dump(mode="json"))
     _remove(checkpoints)
-    text = f"{result.describe_best()}; the model is in {out / 'model'}"
+    text = f"{result.describe_best()}; the model is in {out / 'model'}, each step's numbers in {out}.log"
     return {"text": text, "ledger": result.ledger, "best_step": result.best_step, "out": str(out)}
 
 

@@ -62,3 +62,7 @@ class Project:
     def checkpoints(self, stage: str, key: str) -> Path:
         """Training checkpoints of one run, kept until the artefact is complete."""
         return self.state / "checkpoints" / f"{stage}-{key}"
+
+    def training_log(self, stage: str, key: str) -> Path:
+        """metrics.jsonl and TensorBoard's files of one run: outside the artefact, which must not depend on the clock."""
+        return self.state / "logs" / f"{stage}-{key}"

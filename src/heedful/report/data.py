@@ -22,6 +22,12 @@ class ReportData:
     """Tokens trained and not, by split: {"train": {"examples", "tokens", "trained", "masked", ...}, "validation": {...}}."""
     history: Sequence[Mapping[str, Any]] = ()
     """One entry for each logged step: {"step", "loss", "validation_loss"?, ...}."""
+    best_step: int | None = None
+    """Whose weights were kept; None takes the one with the lowest validation loss."""
+    metrics: Sequence[Mapping[str, Any]] = ()
+    """One entry for each step with what depends on the clock: {"step", "tokens_per_second", "memory_bytes"}."""
+    sweep: Sequence[Mapping[str, Any]] = ()
+    """What was tried, the winner first: {"values", "steps", "validation_loss", "measure", "stopped_in_round"}."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The resolved settings, by section."""
     versions: Mapping[str, str] = field(default_factory=dict)

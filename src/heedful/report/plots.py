@@ -96,6 +96,11 @@ def training_curve(history: Sequence[Mapping[str, Any]], best_step: int | None, 
     return _both(lambda wide: _curve(history, best_step, wide), name)
 
 
+def step_curve(rows: Sequence[Mapping[str, Any]], field: str, *, name: str, axis: str) -> Markup:
+    """One number by step, as a line."""
+    return _both(lambda wide: _step_curve(rows, field, axis, wide), name)
+
+
 # -- charts -----------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +172,16 @@ def _curve(history: Sequence[Mapping[str, Any]], best_step: int | None, wide: bo
             ).encode(x="step:Q", y="loss:Q")
         )
     return _layered(layers, wide, height=300 if wide else 220, sides=(60, 12) if wide else (52, 8))
+
+
+def _step_curve(rows: Sequence[Mapping[str, Any]], field: str, axis: str, wide: bool) -> Chart:
+    x = altair.X(
+        "step:Q", title="optimiser step", axis=altair.Axis(tickMinStep=1, tickCount=8 if wide else 5, grid=False)
+    )
+    y = altair.Y("value:Q", title=axis, axis=altair.Axis(tickCount=4, format="~s"))
+    values = [{"step": row["step"], "value": row[field]} for row in rows]
+    line = altair.Chart(altair.Data(values=values)).mark_line(color=LIGHT["base"], strokeWidth=1.75).encode(x=x, y=y)
+    return _layered([line], wide, height=130, sides=(60, 12) if wide else (52, 8))
 
 
 # -- what the charts share ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from heedful.evaluate.wording import difference_in_words, value_in_words
 from heedful.report.data import ReportData
-from heedful.report.plots import Bar, Interval, forest, funnel, small_forest, training_curve
+from heedful.report.plots import Bar, Interval, forest, funnel, small_forest, step_curve, training_curve
 
 CARD_METRICS = ("perplexity", "rougeL", "requirements", "cut")
 SLICE_METRICS = ("perplexity", "rougeL", "requirements")
@@ -63,8 +63,10 @@ def view(data: ReportData) -> dict[str, Any]:
         "funnel_chart": _funnel_chart(data.funnel),
         "ledger": _ledger(data.ledger),
         "history": data.history,
-        "best": _best(data.history),
-        "curve": _curve(data.history),
+        "best": _best(data),
+        "curve": _curve(data),
+        "by_step": _by_step(data),
+        "sweep": _sweep(data.sweep),
         "settings": {section: list(_flat(values)) for section, values in data.settings.items()},
         "versions": data.versions,
         "seconds": data.seconds,
@@ -244,20 +246,24 @@ def _ledger(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _best(history: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The entry with the lowest validation loss; the first of equals, as training chooses it."""
-    measured = [row for row in history if row.get("validation_loss") is not None]
-    return min(measured, key=lambda row: (row["validation_loss"], row["step"])) if measured else None
+def _best(data: ReportData) -> Mapping[str, Any] | None:
+    """The entry whose weights were kept; else that with the lowest validation loss, the first of equals."""
+    measured = [row for row in data.history if row.get("validation_loss") is not None]
+    kept = [row for row in measured if row["step"] == data.best_step]
+    return (
+        kept[0] if kept else min(measured, key=lambda row: (row["validation_loss"], row["step"])) if measured else None
+    )
 
 
-def _curve(history: Any) -> tuple[str, Markup] | None:
+def _curve(data: ReportData) -> tuple[str, Markup] | None:
+    history = data.history
     if not history:
         return None
-    best = _best(history)
+    best = _best(data)
     losses = [row["loss"] for row in history if row.get("loss") is not None]
     said = f"training loss from {losses[0]:.2f} to {losses[-1]:.2f}" if losses else "no training loss logged"
     if best:
-        said += f"; lowest validation loss {best['validation_loss']:.3f} at step {best['step']}"
+        said += f"; {_kept_for(best, data)} {best['validation_loss']:.3f} at step {best['step']}"
     return said, training_curve(history, best["step"] if best else None, name="curve")
 
 
@@ -291,3 +297,44 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _kept_for(best: Mapping[str, Any], data: ReportData) -> str:
+    losses = [row["validation_loss"] for row in data.history if row.get("validation_loss") is not None]
+    return "lowest validation loss" if best["validation_loss"] == min(losses) else "kept with validation loss"
+
+
+_BY_STEP = {
+    "learning_rate": "learning rate",
+    "gradient_norm": "norm of the gradient",
+    "validation_rouge_l": "ROUGE-L of answers",
+    "validation_exact_match": "exact matches",
+    "validation_requirements": "requirements met",
+    "tokens_per_second": "tokens per second",
+    "memory_bytes": "memory (bytes)",
+}
+
+
+def _by_step(data: ReportData) -> list[tuple[str, Markup]]:
+    """(in words, chart) of each number that was written down for two steps or more."""
+    charts = []
+    for field, axis in _BY_STEP.items():
+        rows = [row for row in [*data.history, *data.metrics] if row.get(field) is not None]
+        # Metrics repeat what the history holds.
+        rows = list({row["step"]: row for row in rows}.values())
+        if len(rows) > 1:
+            said = f"{axis}: from {rows[0][field]:.4g} to {rows[-1][field]:.4g}"
+            charts.append((said, step_curve(rows, field, name=f"step-{field}", axis=axis)))
+    return charts
+
+
+def _sweep(tried: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each combination of settings."""
+    return [
+        {
+            **one,
+            "said": ", ".join(f"{name} {value}" for name, value in one["values"].items()),
+            "fate": f"stopped in round {one['stopped_in_round']}" if one["stopped_in_round"] else "went on to the end",
+        }
+        for one in tried
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 from heedful.project import Silent
 from heedful.project.settings import parse_settings
 from heedful.records import Example, Task, TaskExample, example_from_row, example_to_row
-from heedful.train.parallel import Processes, SeveralProcesses
+from heedful.train.parallel import Processes, SeveralProcesses, leave
 from heedful.train.settings import TuneSettings
 
 
@@ -51,6 +51,7 @@ def announce(job: Job, processes: Processes) -> None:
 def dismiss() -> None:
     """The command is over: the others may go."""
     SeveralProcesses().from_first(None)
+    leave()
 
 
 def follow() -> int:
@@ -60,6 +61,7 @@ def follow() -> int:
     processes = SeveralProcesses()
     while (said := processes.from_first(None)) is not None:
         train(_heard(said), Silent())
+    leave()
     return 0
 
 

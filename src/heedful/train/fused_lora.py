@@ -69,9 +69,10 @@ def _is_plain(module: Any) -> bool:
 
 def _forward_of(layer: Any) -> Any:
     base, scale = layer.base_layer, layer.scaling["default"]
-    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    a, b = layer.lora_A["default"], layer.lora_B["default"]
 
     def forward(x: torch.Tensor) -> Any:
-        return _LowRankLinear.apply(x, base.weight, base.bias, a, b, scale)  # type: ignore[no-untyped-call]
+        # The weights of now: a model in parts puts whole ones in place for every pass.
+        return _LowRankLinear.apply(x, base.weight, base.bias, a.weight, b.weight, scale)  # type: ignore[no-untyped-call]
 
     return forward

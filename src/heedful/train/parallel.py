@@ -91,11 +91,12 @@ class SeveralProcesses(Processes):
         return [index for place, index in enumerate(order) if there_and_back[place % len(there_and_back)] == self.rank]
 
     def evened(self, batches: Sequence[Any], spare: Callable[[], Any]) -> Iterator[tuple[Any, float]]:
+        # Who computes a layer needs the parts of all others, so nobody may have finished before. Known beforehand: questions
+        # to all must come in the same order everywhere.
+        num_spare = self._largest(len(batches)) - len(batches) if self.shards else 0
         yield from super().evened(batches, spare)
-        if self.shards:
-            # Who computes a layer needs the parts of all others, so nobody may have finished before.
-            for _ in range(self._largest(len(batches)) - len(batches)):
-                yield spare(), 0.0
+        for _ in range(num_spare):
+            yield spare(), 0.0
 
     def total(self, values: Sequence[float]) -> list[float]:
         tensor = torch.tensor(values, dtype=torch.float64, device=self._device)
@@ -169,7 +170,9 @@ def _cut(whole: torch.nn.Module, model: torch.nn.Module) -> None:
     fully_shard(whole, mp_policy=policy)
     for module in whole.modules():
         if isinstance(module, FSDPModule):
-            # The loop has divided by the whole step's weight: a mean over processes would divide again.
+            # The loop has divided by the whole step's weight: a mean over processes would divide again. And gloo knows
+            # sums only.
+            module.set_force_sum_reduction_for_comms(True)
             module.set_gradient_divide_factor(1.0)
 
 
@@ -232,6 +235,12 @@ def joined() -> Any:
             "start them with `accelerate launch` or `torchrun`, which set RANK, WORLD_SIZE and MASTER_ADDR"
         )
     return state
+
+
+def leave() -> None:
+    """Part from the others. Without it gloo's threads are still there when the interpreter ends, which aborts it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def processes_of(*, shards: bool) -> Processes:
