@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from transformers import AutoModelForSeq2SeqLM
 
 from heedful.errors import InputError, NothingToTrainError
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
+from heedful.generate.local.reading import reader_for
 from heedful.models import LoadedModel, add_lora, load
+from heedful.models._libraries import without_future_warnings
 from heedful.models.scratch import tiny_t5
+from heedful.models.virtual import add_prompt
 from heedful.records import Example, Message
 from heedful.render import renderer_for
 from heedful.train import TuneSettings, tune
@@ -66,7 +70,7 @@ def gradients(model: Any, total: torch.Tensor) -> dict[str, torch.Tensor]:
 # -- the loss --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("adapter", ["full", "lora"])
+@pytest.mark.parametrize("adapter", ["full", "lora", "prompt"])
 def test_loss_and_gradients_are_those_of_transformers(
     loaded: LoadedModel, small_data: list[Example], adapter: str
 ) -> None:
@@ -77,6 +81,8 @@ def test_loss_and_gradients_are_those_of_transformers(
             for name, value in loaded.model.named_parameters():
                 if "lora_B" in name:
                     value.normal_(std=0.1)
+    elif adapter == "prompt":
+        loaded = add_prompt(loaded, [7, 40, 41, 42])
     else:
         loaded.model.requires_grad_(True)
     model = loaded.model
@@ -121,6 +127,23 @@ def test_padding_and_company_change_nothing(loaded: LoadedModel, small_data: lis
     model = loaded.model.double()
     alone = sum(float(seq2seq_loss(model, pad_pairs([row]))[0]) for row in rows)
     assert float(seq2seq_loss(model, pad_pairs(rows))[0]) == pytest.approx(alone, rel=1e-9)
+
+
+def test_a_prompt_is_read_before_the_source(loaded: LoadedModel, conversation: Any) -> None:
+    # As if its tokens were there, until they are trained; served alone and beside longer rows.
+    first = [7, 40, 41, 42]
+    carrier = add_prompt(load(loaded.folder), first)
+    items = [((9, 10, 2, 30, 31, 2), 3), ((11, 12, 13, 14, 15, 16, 2, 33, 2), 2)]
+    plain = reader_for(loaded.model, 0)
+    expected = list(plain.predictions([([*first, *ids], num) for ids, num in items]))
+    reader = reader_for(carrier.model, 0)
+    for some in (items, items[:1], items[1:]):
+        for found, item in zip(reader.predictions(some), some, strict=True):
+            assert torch.allclose(found, expected[items.index(item)], atol=1e-5)
+    prompts = [ids[:-num] for ids, num in items]
+    memory, logits = reader.read(prompts)
+    assert torch.allclose(logits, plain.read([[*first, *prompt] for prompt in prompts])[1], atol=1e-5)
+    assert memory.width == reader.num_columns(None, max(map(len, prompts)))
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------------
@@ -217,6 +240,32 @@ def test_tuned_it_says_what_it_was_taught(
         ids = torch.tensor([renderer_for(tuned).prompt_ids(examples[0].messages[:1])])
         said = plain.generate(input_ids=ids, max_new_tokens=20, do_sample=False)[0].tolist()
         assert renderer_for(tuned).decode(said) == examples[0].answer
+
+
+def test_a_trained_prompt_is_saved_and_served(
+    small_data: list[Example], settings: TuneSettings, tmp_path: Path, recorder: Any
+) -> None:
+    settings = changed(settings, adapter="prompt", virtual_tokens=6, learning_rate=0.05, epochs=15)
+    result = run(small_data, settings, tmp_path, recorder())
+    assert result.best_validation_loss is not None
+    assert result.best_validation_loss < result.history[0]["loss"] - 0.1
+    with without_future_warnings():
+        theirs = PeftModel.from_pretrained(load(settings.model).model, result.model_folder).eval()
+    tuned = load(result.model_folder)
+    ends = renderer_for(tuned).end_of_turn_ids
+    with LocalEngine(tuned) as engine:
+        requests = [
+            Request(row.id, messages=row.messages[:1], sampling=Sampling(temperature=0.0, max_tokens=12))
+            for row in small_data
+        ]
+        for request, answer in zip(requests, generate(engine, requests), strict=True):
+            written = [0]
+            while len(written) <= 12 and written[-1] not in ends:
+                logits = theirs(
+                    input_ids=torch.tensor([engine.check(request)]), decoder_input_ids=torch.tensor([written])
+                ).logits
+                written.append(int(logits[0, -1].argmax()))
+            assert list(answer.token_ids) == written[1:]
 
 
 def test_nothing_of_the_answers_is_left(

@@ -41,6 +41,10 @@ def add_prefix(loaded: LoadedModel, ids: Sequence[int]) -> LoadedModel:
     keys and values are.
     """
     _check(loaded, ids)
+    if loaded.is_encoder_decoder:
+        raise ModelError(
+            f"{loaded.name} is an encoder-decoder, which takes no prefix: set tune.adapter to lora or prompt"
+        )
     base = loaded.model
     with torch.no_grad():
         layers = base(input_ids=torch.tensor([list(ids)], device=base.device), use_cache=True).past_key_values.layers
@@ -58,12 +62,17 @@ def add_prefix(loaded: LoadedModel, ids: Sequence[int]) -> LoadedModel:
 
 
 def add_prompt(loaded: LoadedModel, ids: Sequence[int]) -> LoadedModel:
-    """Put a prompt into the model: the embeddings of the real tokens `ids`, trainable from there."""
+    """Put a prompt into the model: the embeddings of the real tokens `ids`, trainable from there. Encoders read it, too."""
     _check(loaded, ids)
     base = loaded.model
     with torch.no_grad():
         embedded = base.get_input_embeddings()(torch.tensor(list(ids), device=base.device))  # (V, H)
-    model = _wrapped(base, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=len(ids)))
+    config = PromptTuningConfig(
+        task_type="SEQ_2_SEQ_LM" if loaded.is_encoder_decoder else "CAUSAL_LM",
+        num_virtual_tokens=len(ids),
+        num_transformer_submodules=1,
+    )
+    model = _wrapped(base, config)
     _weight(model).data.copy_(embedded)
     return replace(loaded, model=model)
 
@@ -87,10 +96,6 @@ def prefix_cache(model: Any, num_rows: int, cache: DynamicCache | None = None) -
 def _check(loaded: LoadedModel, ids: Sequence[int]) -> None:
     if isinstance(loaded.model, PeftModel):
         raise ModelError(f"{loaded.name} already carries an adapter; load its base and train that")
-    if loaded.is_encoder_decoder:
-        raise ModelError(
-            f"{loaded.name} is an encoder-decoder, which takes no virtual tokens: set tune.adapter to lora"
-        )
     assert ids, "virtual tokens begin as real ones"
 
 

@@ -96,8 +96,9 @@ def tune(
         job, tried = Job(tuple(examples), tuple(tasks), settings, seed, checkpoints), ()
         if settings.sweep.is_asked:
             sweep = Sweep(settings, checkpoints, watcher, data=digest([row.content_hash for row in examples]))
-            tried = sweep.run(lambda candidate, until, quiet: _rung(job.of(*candidate, until), quiet))
+            tried = sweep.run(lambda candidate, until, quiet: _rung(job.of(*candidate, until), quiet, log))
             job = job.of(*sweep.winner(tried))
+            log = _log_of(job, log)
             watcher.say(describe_sweep(tried))
             write_json(out / "sweep.json", [candidate.as_dict() for candidate in tried])
         prepared, progress = train(job, watcher, out=out, log=log)
@@ -136,9 +137,14 @@ def predict_only(
         return predict(loop)
 
 
-def _rung(job: Job, watcher: Watcher) -> list[dict[str, Any]]:
+def _rung(job: Job, watcher: Watcher, log: Path | None) -> list[dict[str, Any]]:
     """A candidate's history, trained up to where it is compared with others."""
-    return train(job, watcher)[1].history
+    return train(job, watcher, log=_log_of(job, log))[1].history
+
+
+def _log_of(job: Job, log: Path | None) -> Path | None:
+    """A candidate of a sweep writes into a folder of its own, which is the winner's to the end."""
+    return None if log is None else log / job.checkpoints.name
 
 
 @dataclass
@@ -176,7 +182,8 @@ def _prepare(job: Job, watcher: Watcher, out: Path | None = None) -> _Prepared:
     usable = {split: [row for row in split_rows if row.num_trained] for split, split_rows in by_split.items()}
     if settings.four_bit:
         loaded = in_four_bit(loaded)
-    loaded = adapt(loaded, settings, [getattr(row, "input_ids", ()) for row in usable["train"]], seed=seed)
+    read = [row.source_ids if isinstance(row, PairRow) else row.input_ids for row in usable["train"]]
+    loaded = adapt(loaded, settings, read, seed=seed)
     if not usable["validation"]:
         watcher.say("no validation rows: the weights of the last step are kept")
     return _Prepared(

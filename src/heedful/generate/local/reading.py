@@ -205,12 +205,18 @@ class BehindVirtual(DecoderOnly):
 
 
 class EncoderDecoder:
-    """An encoder reads the prompt, once; a decoder writes the answer. Positions are relative, so rows may be shifted."""
+    """An encoder reads the prompt, once; a decoder writes the answer. Positions are relative, so rows may be shifted.
+
+    Where the model carries a trained prompt, its V virtual tokens come right before what a row reads.
+    """
 
     def __init__(self, model: Any, pad_id: int) -> None:
-        self._model, self._pad_id, self._start_id = model, pad_id, start_id(model)
+        self._carrier, self._num = model, num_virtual(model)
+        self._model = model.get_base_model() if self._num else model
+        self._pad_id, self._start_id = pad_id, start_id(model)
 
     def read(self, prompts: Sequence[Sequence[int]]) -> tuple[Memory, torch.Tensor]:
+        prompts = [self._behind_virtual(prompt) for prompt in prompts]
         _, mask = pad_left(prompts, self._pad_id)
         written, source = self._new_caches()
         logits = _read_in_groups(prompts, self._pad_id, [written, source], self._read_group)
@@ -235,11 +241,11 @@ class EncoderDecoder:
 
     def num_columns(self, memory: Memory | None, longest_prompt: int) -> int:
         if memory is None or memory.source is None:
-            return 1 + longest_prompt
-        return memory.written.width + max(memory.source.width, longest_prompt)
+            return 1 + self._num + longest_prompt
+        return memory.written.width + max(memory.source.width, self._num + longest_prompt)
 
     def predictions(self, items: Sequence[Item]) -> Iterator[torch.Tensor]:
-        sources, mask = pad_left([ids[:-num_scored] for ids, num_scored in items], self._pad_id)
+        sources, mask = pad_left([self._behind_virtual(ids[:-num]) for ids, num in items], self._pad_id)
         # Padded on the right: the decoder looks at nothing that comes after.
         longest = max(num_scored for _, num_scored in items)
         targets = torch.tensor(
@@ -249,8 +255,7 @@ class EncoderDecoder:
             ]
         )
         logits = self._model(
-            input_ids=sources.to(self._model.device),
-            attention_mask=mask.to(self._model.device),
+            **self._source(sources, mask),
             decoder_input_ids=targets.to(self._model.device),
             use_cache=False,
         ).logits  # (B, longest, V)
@@ -260,13 +265,26 @@ class EncoderDecoder:
     def _read_group(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, list[DynamicCache]]:
         caches = self._new_caches()
         logits: torch.Tensor = self._model(
-            input_ids=ids.to(self._model.device),
-            attention_mask=mask.to(self._model.device),
+            **self._source(ids, mask),
             decoder_input_ids=torch.full((len(ids), 1), self._start_id, device=self._model.device),
             past_key_values=EncoderDecoderCache(*caches),
             use_cache=True,
         ).logits  # (B, 1, V)
         return logits[:, -1], caches
+
+    def _behind_virtual(self, ids: Sequence[int]) -> list[int]:
+        """With room for the virtual tokens, whatever stands there."""
+        return [*[self._pad_id] * self._num, *ids]
+
+    def _source(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the encoder takes; the first V real columns of each row become the virtual tokens."""
+        ids, mask = ids.to(self._model.device), mask.to(self._model.device)
+        if not self._num:
+            return {"input_ids": ids, "attention_mask": mask}
+        embedded = self._model.get_input_embeddings()(ids)  # (B, S, H)
+        is_virtual = mask.bool() & (mask.cumsum(1) <= self._num)  # (B, S)
+        virtual = embedded_virtual(self._carrier).repeat(len(ids), 1)  # (B V, H)
+        return {"inputs_embeds": embedded.masked_scatter(is_virtual[:, :, None], virtual), "attention_mask": mask}
 
     def _new_caches(self) -> list[DynamicCache]:
         """Of what is written, and of what was read, which never grows."""
