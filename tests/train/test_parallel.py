@@ -90,7 +90,7 @@ def settings(tiny_model: Path) -> TuneSettings:
         precision="float32",
         model=str(tiny_model),
         adapter="none",
-        learning_rate=0.003,
+        learning_rate=0.001,
         epochs=1,
         batch_size=3,
         micro_batch_tokens=80,

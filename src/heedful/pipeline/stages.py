@@ -246,7 +246,6 @@ def _evaluate(context: Context) -> None:
 
 def _write_report(context: Context, results: Mapping[str, Any]) -> None:
     from heedful.report import ReportData, write_report
-    from heedful.train.watching import read_metrics
 
     made = {stage: read_json(folder / MANIFEST) for stage, folder in context.inputs.items()}
     write_report(
@@ -259,7 +258,7 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             ledger=read_json(context.inputs["tune"] / "ledger.json"),
             history=read_json(context.inputs["tune"] / "history.json"),
             best_step=made["tune"]["counts"].get("best_step"),
-            metrics=read_metrics(context.project.training_log("tune", context.inputs["tune"].name)),
+            metrics=_metrics_of(context),
             sweep=_sweep_of(context.inputs["tune"]),
             settings=context.settings.model_dump(mode="json"),
             versions=versions(),
@@ -269,6 +268,16 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             },
         ),
     )
+
+
+def _metrics_of(context: Context) -> list[dict[str, Any]]:
+    """What training logged; of a sweep the winner's, who stands first."""
+    from heedful.train.watching import read_metrics
+
+    tuned = context.inputs["tune"]
+    log = context.project.training_log("tune", tuned.name)
+    tried = _sweep_of(tuned)
+    return read_metrics(log / f"sweep-{tried[0]['number']}" if tried else log)
 
 
 def _sweep_of(folder: Path) -> list[dict[str, Any]]:
