@@ -164,7 +164,7 @@ def losses_equal(some: Sequence[TokenRow]) -> bool:
 def first_losses_equal(ask: Ask, some: Sequence[TokenRow]) -> bool:
     """Before anything is learned, both sides have the same mean over the same tokens, in 32 bits."""
     mine = ours(some, "full", num_steps=2, precision="float32")[1][0]
-    its = theirs(ask, some, "full", "default", 2)[1][0]
+    its = theirs(ask, some, "full", "32 bits", 2)[1][0]
     say(f"loss of {len(some)} rows before training: {mine:.6f}, TRL {its:.6f}")
     return abs(mine / its - 1) <= SAME
 

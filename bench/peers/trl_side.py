@@ -27,6 +27,7 @@ from trl import SFTConfig, SFTTrainer
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
+    "32 bits": {"bf16": False},
     "bf16": {"bf16": True},
     "bf16 weights": {"bf16": True, "weights": torch.bfloat16},
     "bf16 + packing": {"bf16": True, "packing": True},
