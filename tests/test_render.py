@@ -313,5 +313,5 @@ def test_the_renderer_of_an_encoder_decoder_is_another_one(tmp_path: Any) -> Non
     assert isinstance(renderer, PairRenderer)
     assert renderer.template_hash == PairRenderer(byte_tokenizer(chat_template=None)).template_hash
     assert renderer.template_hash != Renderer(byte_tokenizer(chat_template=None)).template_hash
-    with pytest.raises(ModelError, match="tune a decoder-only model"):
+    with pytest.raises(ModelError, match="use `pair`"):
         renderer.render([USER, ANSWER])
