@@ -21,6 +21,7 @@ import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from heedful.errors import RunError
+from heedful.train.forward import inner_of
 
 _BUCKET = 1 << 24
 """Numbers that are summed in one message: few messages, and little memory beside the gradients."""
@@ -178,8 +179,7 @@ def _cut(whole: torch.nn.Module, model: torch.nn.Module) -> None:
 
 def _layers(model: torch.nn.Module) -> list[torch.nn.Module]:
     names = set(getattr(model, "_no_split_modules", None) or ())
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    names |= set(getattr(inner, "_no_split_modules", None) or ())
+    names |= set(getattr(inner_of(model), "_no_split_modules", None) or ())
     return [module for module in model.modules() if type(module).__name__ in names]
 
 
@@ -189,7 +189,7 @@ def _sum(bucket: Sequence[torch.nn.Parameter]) -> None:
     gradients = [parameter.grad for parameter in bucket if parameter.grad is not None]
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     torch.distributed.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+    for gradient, part in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
 
 

@@ -83,7 +83,7 @@ def predict(loop: Any) -> Prediction:
 
 def num_passes(loop: Any) -> int:
     """Micro-batches of the whole run, as the first epoch has them."""
-    epochs = loop.schedule.num_steps // loop.schedule.steps_per_epoch
+    epochs: int = loop.schedule.num_steps // loop.schedule.steps_per_epoch
     return epochs * sum(len(step) for step in loop.epoch())
 
 

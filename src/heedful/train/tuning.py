@@ -93,15 +93,19 @@ def tune(
     StoppedError after SIGTERM.
     """
     with locked(checkpoints / "lock", purpose="heedful tune"):
-        job, tried = Job(tuple(examples), tuple(tasks), settings, seed, checkpoints), ()
+        job = whole = Job(tuple(examples), tuple(tasks), settings, seed, checkpoints)
+        tried: tuple[Candidate, ...] = ()
         if settings.sweep.is_asked:
             sweep = Sweep(settings, checkpoints, watcher, data=digest([row.content_hash for row in examples]))
-            tried = sweep.run(lambda candidate, until, quiet: _rung(job.of(*candidate, until), quiet, log))
-            job = job.of(*sweep.winner(tried))
-            log = _log_of(job, log)
+
+            def rung(candidate: tuple[TuneSettings, Path], until: float, quiet: Watcher) -> list[dict[str, Any]]:
+                return _rung(whole.of(*candidate, until), quiet, log)
+
+            tried = sweep.run(rung)
+            job = whole.of(*sweep.winner(tried))
             watcher.say(describe_sweep(tried))
             write_json(out / "sweep.json", [candidate.as_dict() for candidate in tried])
-        prepared, progress = train(job, watcher, out=out, log=log)
+        prepared, progress = train(job, watcher, out=out, log=_log_of(job, log) if tried else log)
         _save(prepared, out, progress, job.settings, seed)
     return _result(prepared, progress, job.settings, out, tried)
 
