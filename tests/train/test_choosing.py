@@ -182,6 +182,8 @@ def test_losers_stop_early_and_the_winner_is_a_plain_run(
         1e-6: (3, 1),
     }
     assert result.sweep[0].values == {"learning_rate": 0.02}
+    assert result.best_measure is None
+    assert result.describe_best() == f"best validation loss {result.best_validation_loss:.3f} at step {result.best_step}"
     assert result.num_steps == 12
     plain = run(small_data, changed(settings, learning_rate=0.02), tmp_path / "plain", recorder())
     assert plain.history == result.history

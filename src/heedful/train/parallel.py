@@ -238,8 +238,9 @@ def joined() -> Any:
 
 
 def leave() -> None:
-    """Part from the others. Without it gloo's threads are still there when the interpreter ends, which aborts it."""
+    """Part from the others, all at once: who is still connected when the interpreter ends, or loses a peer, is aborted."""
     if torch.distributed.is_initialized():
+        torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 

@@ -122,7 +122,7 @@ def _result(
         best_step=progress.best_step,
         best_validation_loss=progress.best_validation_loss,
         best_by=settings.best_by,
-        best_measure=best.get(f"validation_{settings.best_by}"),
+        best_measure=None if settings.best_by == "loss" else best.get(f"validation_{settings.best_by}"),
         sweep=tried,
     )
 
