@@ -27,7 +27,7 @@ def merged(loaded: LoadedModel) -> LoadedModel:
     if kind := virtual_kind(loaded.model):
         raise ModelError(
             f"{loaded.name} carries a {kind}, which stands before what is read and cannot be added into the weights: use it as "
-            "the adapter that it is, or tune with tune.adapter = \"lora\""
+            'the adapter that it is, or tune with tune.adapter = "lora"'
         )
     with without_future_warnings():
         try:
