@@ -174,7 +174,7 @@ class Linear:
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)  # type: ignore[arg-type, no-untyped-call]
         return weight.detach()
 
 
