@@ -58,11 +58,11 @@ from heedful.requirements.requirement import NUM_WORDINGS
 from heedful.statistics import PairedResult, paired_bootstrap, paired_bootstrap_statistic, ratio
 from heedful.text import detect_language, words
 from heedful.train import TuneSettings, tune
-from heedful.train.computing import computed_fast, dtype_of
-from heedful.train.forward import inner_of, packed_states
-from heedful.train.head import head_loss
+from heedful.train.computing.forward import inner_of, packed_states
+from heedful.train.computing.head import head_loss
+from heedful.train.computing.ways import computed_fast, dtype_of
 from heedful.train.objectives.instruction import rows
-from heedful.train.packing import pack
+from heedful.train.rows.packing import pack
 from heedful.train.tuning import predict_only
 
 HERE = Path(__file__).resolve().parent
@@ -109,8 +109,6 @@ class Measured:
 
 def main() -> None:
     started = time.perf_counter()
-    # bench/gguf.py hides the library of that name, with which the base is read.
-    sys.path.append(sys.path.pop(0))
     if not DATA.is_dir():
         sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
     base = load(MODEL)

@@ -39,11 +39,11 @@ from heedful.project import Silent
 from heedful.records import Example, Message, origin_id
 from heedful.render import renderer_for
 from heedful.train import TuneSettings
-from heedful.train.batches import TokenRow
-from heedful.train.computing import computed_fast, dtype_of
+from heedful.train.computing.ways import computed_fast, dtype_of
 from heedful.train.loop import SupervisedLoop
 from heedful.train.objectives.instruction import packed, packed_loss, rows
-from heedful.train.packing import pack
+from heedful.train.rows.batches import TokenRow
+from heedful.train.rows.packing import pack
 from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
@@ -258,14 +258,16 @@ def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
             jobs.close()
 
 
-def theirs(ask: Ask, some: Sequence[TokenRow], kind: str, setting: str, num_steps: int) -> Rate:
+def theirs(
+    ask: Ask, some: Sequence[TokenRow], kind: str, setting: str, num_steps: int, rows_per_step: int = ROWS_PER_STEP
+) -> Rate:
     """Rate 0 where the setting does not run, which is said."""
     found = ask(
         {
             "setting": setting,
             "lora": kind == "lora",
             "rows": [[list(row.input_ids), list(row.loss_mask)] for row in some],
-            "rows_per_step": ROWS_PER_STEP,
+            "rows_per_step": rows_per_step,
             "steps": num_steps,
             "learning_rate": LEARNING_RATE[kind],
             "limit": LIMIT,
@@ -278,8 +280,8 @@ def theirs(ask: Ask, some: Sequence[TokenRow], kind: str, setting: str, num_step
 
 
 def best_of_trl(ask: Ask, some: Sequence[TokenRow], kind: str) -> str:
-    """Two steps in each setting, of which the second counts."""
-    rates = {setting: theirs(ask, some[:64], kind, setting, 2)[0] for setting in TRL_SETTINGS}
+    """Two small steps in each setting, of which the second counts."""
+    rates = {setting: theirs(ask, some[:64], kind, setting, 2, ROWS_PER_STEP // 2)[0] for setting in TRL_SETTINGS}
     say(f"{kind}: TRL " + ", ".join(f"{setting} {rate:.0f} tokens/s" for setting, rate in rates.items() if rate))
     return max(rates, key=lambda setting: rates[setting])
 

@@ -1,4 +1,4 @@
-"""llama.cpp's side of bench/gguf.py, run by the Python that has llama-cpp-python: a job in JSON on stdin, answers on stdout.
+"""llama.cpp's side of bench/gguf_files.py, run by the Python that has llama-cpp-python: a job in JSON on stdin, answers on stdout.
 
 The job: {"model": path, "threads": n, "max_tokens": n, "chats": [[{"role", "content"}]], "texts": [...], "prompts": [[ids]],
 "logits": path or null}. Everything greedy, one request at a time, keys and values kept in 32 bits.

@@ -76,8 +76,9 @@ def trained(folder: str, job: dict[str, Any]) -> dict[str, Any]:
     limit = job["limit"]
     # A packed sequence is `limit` long: as many as hold the tokens of a step's rows.
     tokens_a_step = sum(len(ids) for ids, _ in job["rows"]) / len(job["rows"]) * job["rows_per_step"]
-    sequences = max(1, round(tokens_a_step / limit)) if packs else job["rows_per_step"]
-    micro = min(MICRO, sequences) if not packs else next(n for n in (4, 2, 1) if sequences % n == 0)
+    # Multiples of four, so that four can go through at once: about as many tokens as MICRO rows or more.
+    sequences = max(4, 4 * round(tokens_a_step / limit / 4)) if packs else job["rows_per_step"]
+    micro = 4 if packs else min(MICRO, sequences)
     clock = Clock()
     with tempfile.TemporaryDirectory() as out:
         config = SFTConfig(
@@ -87,7 +88,8 @@ def trained(folder: str, job: dict[str, Any]) -> dict[str, Any]:
             gradient_accumulation_steps=max(1, sequences // micro),
             gradient_checkpointing=False,
             max_steps=job["steps"],
-            max_length=limit,
+            # Rows are no longer than that, and without padding TRL wants no limit.
+            max_length=None if setting.get("padding_free") else limit,
             learning_rate=job["learning_rate"],
             lr_scheduler_type="constant",
             weight_decay=0.01,

@@ -13,9 +13,9 @@ import torch
 from heedful.errors import InputError, ModelError, SettingsError
 from heedful.models.lstm import LstmConfig, LstmLanguageModel
 from heedful.project import Silent
-from heedful.train.batches import TokenRow, pad
 from heedful.train.loop import Objective, SupervisedLoop
 from heedful.train.objectives.instruction import loss
+from heedful.train.rows.batches import TokenRow, pad
 from heedful.train.settings import TuneSettings
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,6 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-import gguf
 from heedful.errors import ModelError
 from heedful.models import LoadedModel, load
 from heedful.models._libraries import silence, without_stderr
@@ -256,7 +256,7 @@ def test_ways_to_cut_text_that_llama_cpp_knows(
     write_gguf(loaded, path := tmp_path / "model.gguf", type="f16", facts=FACTS)
     assert fields(path)["tokenizer.ggml.pre"] == name
     if name == "smollm":
-        return  # transformers' reader does not split digits; llama.cpp is asked in bench/gguf.py
+        return  # transformers' reader does not split digits; llama.cpp is asked in bench/gguf_files.py
     back = tokenizer_in(path)
     assert [back(text).input_ids for text in TEXTS] == [loaded.tokenizer(text).input_ids for text in TEXTS]
 

@@ -26,12 +26,12 @@ from heedful.records import Example
 from heedful.render import renderer_for
 from heedful.train import TuneSettings, tune
 from heedful.train.adapting import adapt, first_ids
-from heedful.train.attention import reads_packed
-from heedful.train.batches import TokenRow, pad
-from heedful.train.computing import computed_fast
-from heedful.train.fused_lora import fused_lora
+from heedful.train.computing.attention import reads_packed
+from heedful.train.computing.fused_lora import fused_lora
+from heedful.train.computing.ways import computed_fast
 from heedful.train.objectives.instruction import loss, packed_loss, rows
-from heedful.train.packing import Span, behind, pack
+from heedful.train.rows.batches import TokenRow, pad
+from heedful.train.rows.packing import Span, behind, pack
 
 FIRST = [5, 9, 40, 41, 42, 43, 7]
 Make = Callable[[Path], LoadedModel]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heedful.train.batches import TokenRow, epoch_batches, micro_batches, pad
+from heedful.train.rows.batches import TokenRow, epoch_batches, micro_batches, pad
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=150), st.integers(1, 9), st.integers(0, 3))

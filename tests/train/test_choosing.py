@@ -15,12 +15,12 @@ from heedful.models import load
 from heedful.project import Silent
 from heedful.records import Example, RequirementSpec
 from heedful.train import TuneSettings, tune
-from heedful.train.answers import AnswerMeasures
-from heedful.train.goodness import best_entry
 from heedful.train.loop import Schedule
 from heedful.train.settings import SweepSettings
 from heedful.train.sweep import combinations
 from heedful.train.tuning import predict_only
+from heedful.train.watching.answers import AnswerMeasures
+from heedful.train.watching.goodness import best_entry
 
 
 @pytest.fixture
@@ -183,7 +183,9 @@ def test_losers_stop_early_and_the_winner_is_a_plain_run(
     }
     assert result.sweep[0].values == {"learning_rate": 0.02}
     assert result.best_measure is None
-    assert result.describe_best() == f"best validation loss {result.best_validation_loss:.3f} at step {result.best_step}"
+    assert (
+        result.describe_best() == f"best validation loss {result.best_validation_loss:.3f} at step {result.best_step}"
+    )
     assert result.num_steps == 12
     plain = run(small_data, changed(settings, learning_rate=0.02), tmp_path / "plain", recorder())
     assert plain.history == result.history
@@ -274,7 +276,7 @@ def test_too_little_memory_is_refused_before_the_first_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("heedful.train.tuning.LEAST_PASSES", 1)
-    monkeypatch.setattr("heedful.train.predicting.bytes_there", lambda device: 10**6)
+    monkeypatch.setattr("heedful.train.watching.predicting.bytes_there", lambda device: 10**6)
     watcher = recorder()
     with pytest.raises(SettingsError, match=r"0\.0 GB are there: lower tune\.micro_batch_tokens"):
         run(small_data, settings, tmp_path, watcher)
@@ -283,7 +285,7 @@ def test_too_little_memory_is_refused_before_the_first_step(
 
 
 def test_the_line_through_two_measurements() -> None:
-    from heedful.train.predicting import seconds_of
+    from heedful.train.watching.predicting import seconds_of
 
     # 1 s + 1 s for each 100 tokens
     assert seconds_of([50, 100, 400], (400, 5.0), (100, 2.0)) == pytest.approx([1.5, 2.0, 5.0])

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from heedful.models import add_lora, load
-from heedful.train.attention import reads_packed
-from heedful.train.batches import TokenRow, pad
+from heedful.train.computing.attention import reads_packed
 from heedful.train.objectives import instruction
 from heedful.train.objectives.contrastive import PROJECTION, contrastive, projected, supervised_contrastive
+from heedful.train.rows.batches import TokenRow, pad
 
 
 def formula(states: torch.Tensor, groups: list[int], temperature: float) -> float:

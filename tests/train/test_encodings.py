@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from heedful.errors import SettingsError
 from heedful.project.settings import parse_settings
 from heedful.records import Example, Message, Task, TaskExample
-from heedful.train.encodings import encode
+from heedful.train.rows.encodings import encode
 from heedful.train.task_settings import EncodingSettings, Form
 
 TASK = Task(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from heedful.models import add_lora, load
-from heedful.train.fused_lora import fused_lora
+from heedful.train.computing.fused_lora import fused_lora
 
 
 def adapted(folder: Path, dropout: float = 0.0) -> Any:

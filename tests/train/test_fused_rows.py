@@ -12,9 +12,9 @@ from transformers.models.llama.configuration_llama import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 from heedful.models import load
-from heedful.train.batches import TokenRow, pad
-from heedful.train.fused_rows import fused_rows
+from heedful.train.computing.fused_rows import fused_rows
 from heedful.train.objectives.instruction import loss
+from heedful.train.rows.batches import TokenRow, pad
 
 
 def layers() -> dict[str, Any]:

@@ -12,8 +12,8 @@ import torch
 from heedful.models import LoadedModel, add_lora, load
 from heedful.records import Example
 from heedful.render import renderer_for
-from heedful.train.batches import TokenRow, pad
 from heedful.train.objectives.instruction import loss, padded, rows
+from heedful.train.rows.batches import TokenRow, pad
 
 
 @pytest.fixture

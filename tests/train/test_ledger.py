@@ -11,8 +11,8 @@ from heedful.errors import NothingToTrainError
 from heedful.models import load
 from heedful.records import Example
 from heedful.render import Renderer
-from heedful.train import ledger as token_ledger
 from heedful.train.objectives.instruction import rows
+from heedful.train.rows import ledger as token_ledger
 
 # <|im_start|> user \n h i <|im_end|> \n      <|im_start|> a s s i s t an t \n      y o <|im_end|> \n
 #       1        1   1 1 1     1       1   = 7        1      8 ("an" is one)  1 = 10          1 1     1       1

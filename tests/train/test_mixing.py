@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from heedful.errors import SettingsError
 from heedful.project.settings import parse_settings
-from heedful.train.mixing import DealtOrder, MixedOrder, apportion, describe, mix, task_counts
+from heedful.train.rows.mixing import DealtOrder, MixedOrder, apportion, describe, mix, task_counts
 from heedful.train.task_settings import MixingSettings
 
 SIZES = {"large": 80, "middle": 16, "small": 4}

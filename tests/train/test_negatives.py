@@ -16,8 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from heedful.models import load
 from heedful.records import Example, Message, Preference
 from heedful.render import Renderer, renderer_for
-from heedful.train.attention import reads_packed
-from heedful.train.batches import TokenRow, pad
+from heedful.train.computing.attention import reads_packed
 from heedful.train.objectives import instruction
 from heedful.train.objectives.instruction import rows
 from heedful.train.objectives.negatives import (
@@ -29,6 +28,7 @@ from heedful.train.objectives.negatives import (
     unlikelihood,
     wrong_outputs,
 )
+from heedful.train.rows.batches import TokenRow, pad
 
 
 @pytest.fixture(scope="module")

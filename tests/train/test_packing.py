@@ -21,11 +21,11 @@ from transformers import (
 from transformers import AutoModelForSeq2SeqLM as Seq2Seq
 
 from heedful.models import LoadedModel, load
-from heedful.train.attention import NAME, reads_packed, why_not_packed
-from heedful.train.batches import TokenRow, pad
-from heedful.train.head import head_loss, why_not_head_loss
+from heedful.train.computing.attention import NAME, reads_packed, why_not_packed
+from heedful.train.computing.head import head_loss, why_not_head_loss
 from heedful.train.objectives.instruction import loss, packed_loss
-from heedful.train.packing import MIN_SHARED, Span, pack
+from heedful.train.rows.batches import TokenRow, pad
+from heedful.train.rows.packing import MIN_SHARED, Span, pack
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 50, "num_attention_heads": 4}
 FAMILIES = {

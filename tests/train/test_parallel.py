@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from heedful.project import Silent
 from heedful.records import Example, write_examples
 from heedful.train import TuneSettings, tune
-from heedful.train.parallel import ALONE, Processes, SeveralProcesses
+from heedful.train.together.parallel import ALONE, Processes, SeveralProcesses
 
 _CHILD = """
 import sys
@@ -27,8 +27,8 @@ from pathlib import Path
 from heedful.project import Silent
 from heedful.records import read_examples
 from heedful.train import TuneSettings, tune
-from heedful.train.along import dismiss, follow
-from heedful.train.parallel import launched_rank
+from heedful.train.together.along import dismiss, follow
+from heedful.train.together.parallel import launched_rank
 
 folder = Path(sys.argv[1])
 if launched_rank():
@@ -121,7 +121,9 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            value, theirs[name], rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
     histories = [json.loads((folder / "out" / "history.json").read_text()) for folder in (one, other)]
     for entry, again in zip(*histories, strict=True):
         assert entry == pytest.approx(again, rel=1e-5)
@@ -143,7 +145,9 @@ def test_two_processes_learn_what_one_learns(
     kept = [load_file(folder / "checkpoints" / "step-00000003" / "optimizer.safetensors") for folder in (alone, both)]
     assert kept[0].keys() == kept[1].keys()
     for name, value in kept[0].items():
-        torch.testing.assert_close(value, kept[1][name], rtol=1e-3, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            value, kept[1][name], rtol=1e-3, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.mark.slow

@@ -21,9 +21,9 @@ from heedful.models.virtual import add_prompt
 from heedful.records import Example, Message
 from heedful.render import renderer_for
 from heedful.train import TuneSettings, tune
-from heedful.train.fused_lora import fused_lora
-from heedful.train.ledger import count
+from heedful.train.computing.fused_lora import fused_lora
 from heedful.train.objectives.seq2seq import PairRow, pad_pairs, pair_rows, seq2seq_loss
+from heedful.train.rows.ledger import count
 
 VARIANTS: dict[str, dict[str, Any]] = {"1.0": {}, "1.1": {"feed_forward": "gated-gelu", "tied": False}}
 

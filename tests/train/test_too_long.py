@@ -15,9 +15,9 @@ from heedful.models.scratch import byte_tokenizer
 from heedful.records import Example, Message
 from heedful.render import PairRenderer, Renderer
 from heedful.train import TuneSettings, tune
-from heedful.train import ledger as token_ledger
-from heedful.train.batches import TokenRow
-from heedful.train.too_long import fitted, windows
+from heedful.train.rows import ledger as token_ledger
+from heedful.train.rows.batches import TokenRow
+from heedful.train.rows.too_long import fitted, windows
 
 RENDERER = Renderer(byte_tokenizer())
 HEAD, ANSWER, TAIL = 17, 3, 1

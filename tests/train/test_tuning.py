@@ -172,8 +172,8 @@ def test_the_weights_with_the_lowest_validation_loss_are_kept(
 
 
 def validation_loss(model: Path, row: Example) -> float:
-    from heedful.train.batches import pad
     from heedful.train.objectives.instruction import loss, rows
+    from heedful.train.rows.batches import pad
 
     loaded = load(model)
     batch = pad(rows([row], renderer_for(loaded), max_length=1000))
@@ -324,14 +324,21 @@ def test_nothing_to_train_stops_before_training(
 
 def test_no_end_of_turn_is_an_error(conversation: Any, settings: TuneSettings, tmp_path: Path, recorder: Any) -> None:
     with pytest.raises(NothingToTrainError, match="never learn to stop"):
-        run([conversation("hi", "a long answer")], changed(settings, max_length=20, too_long="cut"), tmp_path, recorder())
+        run(
+            [conversation("hi", "a long answer")],
+            changed(settings, max_length=20, too_long="cut"),
+            tmp_path,
+            recorder(),
+        )
 
 
 def test_rows_whose_answers_are_cut_off_are_left_out_and_named(
     small_data: list[Example], conversation: Any, settings: TuneSettings, tmp_path: Path, recorder: Any
 ) -> None:
     long = conversation("very " * 60 + "long", "lost")
-    result = run([*small_data, long], changed(settings, max_length=100, too_long="cut"), tmp_path, watcher := recorder())
+    result = run(
+        [*small_data, long], changed(settings, max_length=100, too_long="cut"), tmp_path, watcher := recorder()
+    )
     assert result.ledger["train"]["untrained_examples"] == [long.id]
     assert long.id in watcher.lines[0]
     assert result.num_steps == 6, "eight rows in batches of three would be six steps too, but of other tokens"

@@ -16,8 +16,8 @@ from heedful.records import Example, Message
 from heedful.render import renderer_for
 from heedful.train import TuneSettings
 from heedful.train.adapting import adapt
-from heedful.train.batches import TokenBatch, pad
 from heedful.train.objectives import instruction
+from heedful.train.rows.batches import TokenBatch, pad
 from heedful.train.verifying.invariance import compare, prove_invariance
 
 SHARED = "A long beginning that all rows have in common, so that reading it once is a saving. "

@@ -17,7 +17,7 @@ from heedful.project.locks import locked
 from heedful.records import Example
 from heedful.train import TuneSettings, tune
 from heedful.train import checkpoint as checkpoint_module
-from heedful.train.watching import METRICS_FILE, Spikes, StepLog, read_metrics, spike_threshold
+from heedful.train.watching.log import METRICS_FILE, Spikes, StepLog, read_metrics, spike_threshold
 
 
 @pytest.fixture

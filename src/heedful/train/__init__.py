@@ -1,9 +1,9 @@
 """Example with a split -> a checkpoint folder, the token ledger and the history of losses.
 
-`tuning.py` joins the parts; `ledger.py` counts tokens, `batches.py` orders and pads rows, `loop.py` is the one supervised
-loop, `objectives/` holds what it can minimise, `checkpoint.py` lets a killed run continue,
-`fused_lora.py` makes adapters faster. What is learned from: `lessons.py` joins `encodings.py` (how prompts say tasks),
-`mixing.py` (how often each task is read), and the objectives on wrong answers and on rows that belong together.
+`tuning.py` joins the parts; `loop.py` is the one supervised loop, `optimizer.py` its steps, `checkpoint.py` lets a killed run continue,
+`adapting.py` says which weights are trained, `sweep.py` compares settings. `rows/`: tokens in batches, padded or packed, tasks mixed and said;
+`lessons.py` joins them with `objectives/`, what is minimised. `computing/` makes it fast, `watching/` tells of it, `together/` shares it
+among processes, `verifying/` proves it. `pretraining/` begins from plain texts; `classification.py` is the question classifier.
 """
 
 from __future__ import annotations

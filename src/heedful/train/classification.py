@@ -30,7 +30,7 @@ from heedful.models.names import file_sha256, identity_of, locate
 from heedful.project import Watcher, atomic_folder, read_json, stream_seed, write_json
 from heedful.project.settings import Settings
 from heedful.records import digest
-from heedful.train.computing import computed_in, dtype_of
+from heedful.train.computing.ways import computed_in, dtype_of
 from heedful.train.loop import Objective, SupervisedLoop
 from heedful.train.optimizer import copy_into
 from heedful.train.settings import Precision, TuneSettings

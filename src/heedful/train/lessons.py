@@ -14,16 +14,16 @@ from heedful.errors import SettingsError
 from heedful.project import Watcher
 from heedful.records import Example, Message, Task
 from heedful.render import PairRenderer, Renderer
-from heedful.train.batches import Order
-from heedful.train.encodings import encode
 from heedful.train.loop import Objective
-from heedful.train.mixing import DealtOrder, MixedOrder, Mixture, describe, mix, task_of
 from heedful.train.objectives import instruction, negatives
 from heedful.train.objectives.contrastive import contrastive
 from heedful.train.objectives.seq2seq import seq2seq
-from heedful.train.parallel import num_launched
+from heedful.train.rows.batches import Order
+from heedful.train.rows.encodings import encode
+from heedful.train.rows.mixing import DealtOrder, MixedOrder, Mixture, describe, mix, task_of
 from heedful.train.settings import TuneSettings
 from heedful.train.task_settings import EncodingSettings, MixingSettings
+from heedful.train.together.parallel import num_launched
 
 
 @dataclass(frozen=True, slots=True)

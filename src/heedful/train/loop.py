@@ -19,15 +19,15 @@ import torch
 
 from heedful.errors import RunError
 from heedful.project import Watcher, steps, stream_seed
-from heedful.train.batches import Order, RandomOrder, micro_batches
 from heedful.train.checkpoint import CheckpointStore, Snapshot
-from heedful.train.companions import Companions
-from heedful.train.goodness import best_entry, goodness_of
 from heedful.train.optimizer import MasterAdamW
-from heedful.train.parallel import in_parts_like, whole
+from heedful.train.rows.batches import Order, RandomOrder, micro_batches
 from heedful.train.settings import TuneSettings
-from heedful.train.stopping import stopping
-from heedful.train.watching import Spikes
+from heedful.train.together.companions import Companions
+from heedful.train.together.parallel import in_parts_like, whole
+from heedful.train.watching.goodness import best_entry, goodness_of
+from heedful.train.watching.log import Spikes
+from heedful.train.watching.stopping import stopping
 
 
 class Row(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from heedful.train.parallel import in_parts_like, whole
+from heedful.train.together.parallel import in_parts_like, whole
 
 Tensors = Mapping[str, torch.Tensor]
 

@@ -20,8 +20,8 @@ from heedful.errors import InputError, ProjectError
 from heedful.project import Silent, Watcher, read_json, write_json
 from heedful.project.settings import parse_settings
 from heedful.records import digest
-from heedful.train.goodness import best_entry, goodness
 from heedful.train.settings import SweepSettings, TuneSettings
+from heedful.train.watching.goodness import best_entry, goodness
 
 Rung = Callable[[tuple[TuneSettings, Path], float, Watcher], list[dict[str, Any]]]
 """(settings and checkpoints, share of the steps, watcher) -> history so far."""

@@ -18,24 +18,24 @@ from heedful.project import Silent, Watcher, atomic_folder, stream_seed, write_j
 from heedful.project.locks import locked
 from heedful.records import Example, Task, digest
 from heedful.render import refuse_dated, renderer_for
-from heedful.train import ledger as token_ledger
 from heedful.train.adapting import adapt
-from heedful.train.along import Job, announce
-from heedful.train.answers import AnswerMeasures
-from heedful.train.batches import TokenRow
-from heedful.train.companions import Companions
-from heedful.train.computing import computed_fast, describe, dtype_of, why_padded
+from heedful.train.computing.ways import computed_fast, describe, dtype_of, why_padded
 from heedful.train.lessons import Lessons, as_said, lessons
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.contrastive import projected
 from heedful.train.objectives.seq2seq import PairRow
 from heedful.train.optimizer import copy_into
-from heedful.train.parallel import ALONE, Processes, processes_of
-from heedful.train.predicting import LEAST_PASSES, Prediction, num_passes, predict
+from heedful.train.rows import ledger as token_ledger
+from heedful.train.rows.batches import TokenRow
+from heedful.train.rows.too_long import fitted
 from heedful.train.settings import TuneSettings
 from heedful.train.sweep import Candidate, Sweep, describe_sweep
-from heedful.train.too_long import fitted
-from heedful.train.watching import StepLog
+from heedful.train.together.along import Job, announce
+from heedful.train.together.companions import Companions
+from heedful.train.together.parallel import ALONE, Processes, processes_of
+from heedful.train.watching.answers import AnswerMeasures
+from heedful.train.watching.log import StepLog
+from heedful.train.watching.predicting import LEAST_PASSES, Prediction, num_passes, predict
 
 _SPLITS = ("train", "validation")
 

@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
-from heedful.train.batches import TokenBatch, TokenRow, pad
-from heedful.train.forward import inner_of, packed_states
-from heedful.train.head import head_loss
+from heedful.train.computing.forward import inner_of, packed_states
+from heedful.train.computing.head import head_loss
 from heedful.train.loop import Objective
 from heedful.train.objectives import instruction
-from heedful.train.packing import PackedBatch, pack
+from heedful.train.rows.batches import TokenBatch, TokenRow, pad
+from heedful.train.rows.packing import PackedBatch, pack
 from heedful.train.task_settings import Grouping
 
 PROJECTION = "contrastive_projection"

@@ -15,11 +15,11 @@ from torch.nn.functional import cross_entropy
 from heedful.errors import InputError
 from heedful.records import Example
 from heedful.render import Renderer
-from heedful.train.batches import TokenBatch, TokenRow, pad
-from heedful.train.forward import inner_of, packed_states, padded_logits
-from heedful.train.head import head_loss
+from heedful.train.computing.forward import inner_of, packed_states, padded_logits
+from heedful.train.computing.head import head_loss
 from heedful.train.loop import Objective
-from heedful.train.packing import PackedBatch, pack
+from heedful.train.rows.batches import TokenBatch, TokenRow, pad
+from heedful.train.rows.packing import PackedBatch, pack
 
 
 def rows(examples: Iterable[Example], renderer: Renderer, *, max_length: int) -> list[TokenRow]:

@@ -23,11 +23,11 @@ from torch.utils.checkpoint import checkpoint
 
 from heedful.records import Example, Message, Preference, canonical_json
 from heedful.render import Renderer
-from heedful.train.batches import TokenBatch, TokenRow, pad
-from heedful.train.forward import inner_of, packed_states, padded_logits
-from heedful.train.head import head_loss
+from heedful.train.computing.forward import inner_of, packed_states, padded_logits
+from heedful.train.computing.head import head_loss
 from heedful.train.loop import Objective
-from heedful.train.packing import PackedBatch, num_common, pack
+from heedful.train.rows.batches import TokenBatch, TokenRow, pad
+from heedful.train.rows.packing import PackedBatch, num_common, pack
 
 _PART = 256
 """Tokens whose logits exist at once."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from heedful.train.head import head_loss
+from heedful.train.computing.head import head_loss
 from heedful.train.loop import Objective
 from heedful.train.pretraining.rows import TextRow
 from heedful.train.pretraining.tokenizer import SpecialIds

@@ -17,7 +17,7 @@ from heedful.errors import InputError
 from heedful.generate.local.reading import start_id
 from heedful.records import Example
 from heedful.render import Pair, Renderer
-from heedful.train.forward import logits_only_where
+from heedful.train.computing.forward import logits_only_where
 from heedful.train.loop import Objective
 
 

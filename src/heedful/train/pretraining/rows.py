@@ -15,8 +15,8 @@ from typing import overload
 import numpy as np
 
 from heedful.project import stream, stream_seed
-from heedful.train.batches import epoch_batches
 from heedful.train.pretraining.shards import Shard, documents_of
+from heedful.train.rows.batches import epoch_batches
 
 MOST_VALIDATION_TOKENS = 1 << 18
 """More are not needed to tell two losses apart, and would be read again and again."""

@@ -23,8 +23,7 @@ from heedful.project import Silent, Watcher, atomic_folder, read_json, write_jso
 from heedful.project.atomic import remove_partials
 from heedful.project.progress import Remembering
 from heedful.records import digest
-from heedful.train.companions import Companions
-from heedful.train.computing import computed_fast, dtype_of
+from heedful.train.computing.ways import computed_fast, dtype_of
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.pretraining import TextBatch, TextObjective, corrupted_lengths, objective
 from heedful.train.optimizer import copy_into
@@ -44,7 +43,8 @@ from heedful.train.pretraining.rows import (
 from heedful.train.pretraining.settings import NUM_EVALUATIONS, PretrainSettings
 from heedful.train.pretraining.shards import Shard, documents_of, write_shards
 from heedful.train.pretraining.tokenizer import bytes_of_tokens, encoder_of, special_ids, train_tokenizer
-from heedful.train.watching import StepLog
+from heedful.train.together.companions import Companions
+from heedful.train.watching.log import StepLog
 
 _MEASURED_STEPS = 6
 _FORWARD_SHARE = 1 / 3  # of a training step's arithmetic

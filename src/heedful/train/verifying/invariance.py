@@ -23,12 +23,12 @@ from heedful.project import Watcher, stream, stream_seed
 from heedful.records import Example
 from heedful.render import renderer_for
 from heedful.train.adapting import adapt
-from heedful.train.computing import computed_fast, computed_in, why_padded
+from heedful.train.computing.ways import computed_fast, computed_in, why_padded
 from heedful.train.lessons import as_said, lessons
 from heedful.train.loop import Objective, SupervisedLoop
-from heedful.train.packing import pack
+from heedful.train.rows.packing import pack
+from heedful.train.rows.too_long import fitted
 from heedful.train.settings import TuneSettings
-from heedful.train.too_long import fitted
 
 LIMITS = {torch.float32: (1e-6, 1e-4), torch.float64: (1e-10, 1e-10)}
 """How far loss and gradients may be apart, relative to their size."""

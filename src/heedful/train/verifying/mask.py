@@ -16,12 +16,12 @@ from heedful.models import LoadedModel, load
 from heedful.project import Watcher
 from heedful.records import Example, Message
 from heedful.render import PairRenderer, Renderer, refuse_dated, renderer_for
-from heedful.train import ledger as token_ledger
-from heedful.train.batches import TokenRow
 from heedful.train.lessons import as_said
 from heedful.train.objectives.seq2seq import PairRow
+from heedful.train.rows import ledger as token_ledger
+from heedful.train.rows.batches import TokenRow
+from heedful.train.rows.too_long import fitted
 from heedful.train.settings import TuneSettings
-from heedful.train.too_long import fitted
 
 SPLITS = ("train", "validation")
 _CHATS = (Message("user", "Hi."), Message("assistant", "Yes?"), Message("user", "Bye."), Message("assistant", "Bye."))

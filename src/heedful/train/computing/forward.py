@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from heedful.models.virtual import embedded_virtual, num_virtual, prefix_cache, virtual_kind
-from heedful.train.packing import PackedBatch, behind
+from heedful.train.rows.packing import PackedBatch, behind
 
 
 def inner_of(model: Any) -> Any:

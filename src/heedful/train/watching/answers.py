@@ -20,7 +20,7 @@ from heedful.models import LoadedModel
 from heedful.project import stream
 from heedful.records import Example
 from heedful.requirements import check_all
-from heedful.train.attention import NAME as PACKED
+from heedful.train.computing.attention import NAME as PACKED
 from heedful.train.settings import TuneSettings
 
 _DEFAULT_ROWS = 32

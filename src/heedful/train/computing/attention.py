@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from heedful.train.packing import Span
+from heedful.train.rows.packing import Span
 
 NAME = "heedful_packed"
 _LONG = 768

@@ -18,9 +18,9 @@ from typing import Any
 from heedful.errors import InputError, SettingsError
 from heedful.records import Example, Message
 from heedful.render import PairRenderer, Renderer
-from heedful.train.batches import TokenRow
 from heedful.train.objectives.instruction import rows
 from heedful.train.objectives.seq2seq import PairRow, pair_rows
+from heedful.train.rows.batches import TokenRow
 from heedful.train.settings import TuneSettings
 
 _ANY_LENGTH = 2**62

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from heedful.train.parallel import ALONE, Processes
-from heedful.train.watching import StepLog
+from heedful.train.together.parallel import ALONE, Processes
+from heedful.train.watching.log import StepLog
 
 
 @dataclass(frozen=True, slots=True)

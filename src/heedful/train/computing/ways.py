@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from heedful.project import Watcher
-from heedful.train.attention import reads_packed, why_not_packed
-from heedful.train.fused_lora import fused_lora
-from heedful.train.fused_rows import fused_rows
-from heedful.train.head import why_not_head_loss
+from heedful.train.computing.attention import reads_packed, why_not_packed
+from heedful.train.computing.fused_lora import fused_lora
+from heedful.train.computing.fused_rows import fused_rows
+from heedful.train.computing.head import why_not_head_loss
 from heedful.train.settings import Precision
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from heedful.project import stream, stream_seed
 from heedful.records import Example, Message, Task, TaskExample
 from heedful.task_prompts import task_prompt
-from heedful.train.mixing import apportion, task_of
+from heedful.train.rows.mixing import apportion, task_of
 from heedful.train.task_settings import EncodingSettings, Form
 
 CountTokens = Callable[[Sequence[Message]], int]

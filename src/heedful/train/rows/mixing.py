@@ -19,7 +19,7 @@ from heedful.errors import SettingsError
 from heedful.project import stream
 from heedful.project.settings import nearest
 from heedful.records import Example
-from heedful.train.batches import epoch_batches
+from heedful.train.rows.batches import epoch_batches
 from heedful.train.task_settings import MixingSettings
 
 _MAX_TASKS_SAID = 20

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from heedful.train.batches import TokenRow
+from heedful.train.rows.batches import TokenRow
 
 MIN_SHARED = 16
 """Shorter beginnings are read again: a span of its own costs more than it saves."""

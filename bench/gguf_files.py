@@ -1,6 +1,6 @@
 """Exports in llama.cpp, plain transformers and plain peft against our own engine: same prompts, same greedy answers; and speeds.
 
-    make bench-gguf
+    make bench-gguf_files
 
 Exports a tuned project with `heedful export`, asks llama.cpp and our engine 20 questions in English and Chinese, and compares token by
 token. Where the two choose differently, it must be a tie: the gap between the two tokens is no larger than twice what the two programs'

@@ -12,8 +12,8 @@ from typing import Any
 from heedful.project import Silent
 from heedful.project.settings import parse_settings
 from heedful.records import Example, Task, TaskExample, example_from_row, example_to_row
-from heedful.train.parallel import Processes, SeveralProcesses, leave
 from heedful.train.settings import TuneSettings
+from heedful.train.together.parallel import Processes, SeveralProcesses, leave
 
 
 @dataclass(frozen=True, slots=True)

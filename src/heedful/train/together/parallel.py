@@ -21,7 +21,7 @@ import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from heedful.errors import RunError
-from heedful.train.forward import inner_of
+from heedful.train.computing.forward import inner_of
 
 _BUCKET = 1 << 24
 """Numbers that are summed in one message: few messages, and little memory beside the gradients."""
