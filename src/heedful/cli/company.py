@@ -18,7 +18,7 @@ def is_several() -> bool:
 def in_company(main: Callable[[], int]) -> int:
     """Run `main` in the first process and follow it in the others; returns the exit code."""
     from heedful.errors import HeedfulError
-    from heedful.train.along import dismiss, follow
+    from heedful.train.together.along import dismiss, follow
 
     if int(os.environ.get("RANK", "0")) == 0:
         code = main()

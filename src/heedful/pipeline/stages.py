@@ -272,7 +272,7 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
 
 def _metrics_of(context: Context) -> list[dict[str, Any]]:
     """What training logged; of a sweep the winner's, who stands first."""
-    from heedful.train.watching import read_metrics
+    from heedful.train.watching.log import read_metrics
 
     tuned = context.inputs["tune"]
     log = context.project.training_log("tune", tuned.name)
