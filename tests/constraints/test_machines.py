@@ -106,6 +106,16 @@ def test_pieces_are_read_as_the_whole(kind: str, parameters: dict[str, Any], tex
             assert machine.accepts(whole) == machine.accepts(cut)
 
 
+@pytest.mark.parametrize("text", ["cat cat the end.太阳", "a b太c d阳", "太 阳end"])
+def test_words_are_counted_alike_wherever_a_piece_ends(text: str) -> None:
+    # One word too many is noticed at the same character, whether it comes alone or with what was before.
+    for high in range(1, 8):
+        for machine in machines(RequirementSpec("words", {"maximum": high})):
+            for cut in range(len(text) + 1):
+                whole, pieces = read(machine, [text]), read(machine, [text[:cut], text[cut:]])
+                assert (whole is None) == (pieces is None), (high, cut)
+
+
 # What is satisfied is accepted, too, for kinds that have one way to be written: else nothing but plans would be left.
 COMPLETE = [
     spec for spec in SPECS if spec[0] in {"words", "characters", "keywords", "forbidden", "letters", "capitals"}

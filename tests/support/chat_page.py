@@ -222,8 +222,18 @@ class ChatPage:
         raise AssertionError(f"{selector} cannot be reached with the Tab key")
 
     def check_focus_visible(self) -> None:
-        """The focused element has an outline and is on the screen; the message field shows it by its frame."""
-        seen = self.run(
+        """The focused element has an outline and is on the screen; the message field shows it by its frame.
+
+        A dialog that opens becomes visible by and by: it has two seconds.
+        """
+        until = time.monotonic() + 2
+        while (seen := self._hidden_focus()) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert seen == "", f"the focus cannot be seen: {seen}"
+
+    def _hidden_focus(self) -> str:
+        """What is focused and cannot be seen; empty when all is well."""
+        seen: str = self.run(
             """
             const focused = document.activeElement;
             if (focused === document.body) return "";
@@ -235,7 +245,7 @@ class ChatPage:
             return outlined && visible && inside ? "" : `${focused.outerHTML.slice(0, 200)} ${outlined} ${visible} ${inside}`;
             """
         )
-        assert seen == "", f"the focus cannot be seen: {seen}"
+        return seen
 
 
 def axe(page: ChatPage, source: Path, *rules: str) -> list[str]:

@@ -173,8 +173,8 @@ def test_looking_at_a_spike_changes_nothing(
 def test_a_row_that_gives_no_number_is_named(
     small_data: list[Example], settings: TuneSettings, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from heedful.train import packing
     from heedful.train.objectives import instruction
+    from heedful.train.rows import packing
 
     planted = next(row for row in small_data if row.split == "train")
     pack = packing.pack

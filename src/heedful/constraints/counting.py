@@ -69,8 +69,11 @@ class WordsPart(CountedPart):
         self._cuts_unspaced = cuts_unspaced
 
     def _cut(self, text: str) -> int:
-        at = max(text.rfind(" "), text.rfind("\n")) + 1
-        return at or (len(text) if self._cuts_unspaced and text and texts.is_unspaced(text[-1]) else 0)
+        for at in range(len(text), 0, -1):
+            last = text[at - 1]
+            if last in " \n" or (self._cuts_unspaced and texts.is_unspaced(last)):
+                return at
+        return 0
 
 
 class SentencesPart(CountedPart):
