@@ -73,7 +73,7 @@ class KernelModel:
         num_rows = len(ids)
         assert num_rows <= self.max_rows
         sizes = self._weights.sizes
-        self._hidden[:num_rows, : sizes.hidden] = self._weights.embeddings[list(ids)].float()
+        self._embed(ids)
         for place, vector in virtual:
             self._hidden[place, : sizes.hidden] = vector
         self._counters[:] = 0
@@ -93,6 +93,19 @@ class KernelModel:
         arguments = (self._plan, moment, self._layers, places, self._outputs.data_ptr(), logits.data_ptr())
         self._team.run(lambda thread: forward(thread, self._team.size, *arguments))
         return logits[:, : sizes.vocabulary]
+
+    def _embed(self, ids: Sequence[int]) -> None:
+        """Write the tokens' embeddings to the step's rows.
+
+        With NumPy: torch would wake its own threads for this moment, and they spin on for milliseconds, on the cores that ours need.
+        """
+        rows = self._hidden.numpy()[: len(ids), : self._weights.sizes.hidden]
+        table = self._weights.embeddings
+        if table.dtype == torch.bfloat16:  # NumPy has no such numbers: they are the upper halves of floats.
+            halves = table.view(torch.int16).numpy()[list(ids)].astype(np.int32)
+            rows[:] = (halves << 16).view(np.float32)
+        else:
+            rows[:] = table.numpy()[list(ids)]
 
     def put(self, table: NDArray[np.int64], start: int, values: torch.Tensor) -> None:
         """Write keys and values (layers, 2, key-value heads, tokens, head_dim) of the positions from `start` on."""
