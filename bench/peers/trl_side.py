@@ -76,9 +76,9 @@ def trained(folder: str, job: dict[str, Any]) -> dict[str, Any]:
     limit = job["limit"]
     # A packed sequence is `limit` long: as many as hold the tokens of a step's rows.
     tokens_a_step = sum(len(ids) for ids, _ in job["rows"]) / len(job["rows"]) * job["rows_per_step"]
-    # Multiples of four, so that four can go through at once: about as many tokens as MICRO rows or more.
-    sequences = max(4, 4 * round(tokens_a_step / limit / 4)) if packs else job["rows_per_step"]
-    micro = 4 if packs else min(MICRO, sequences)
+    # Packed sequences go through one by one: four at once took twice as long here.
+    sequences = max(1, round(tokens_a_step / limit)) if packs else job["rows_per_step"]
+    micro = 1 if packs else min(MICRO, sequences)
     clock = Clock()
     with tempfile.TemporaryDirectory() as out:
         config = SFTConfig(
