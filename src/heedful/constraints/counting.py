@@ -69,11 +69,11 @@ class WordsPart(CountedPart):
         self._cuts_unspaced = cuts_unspaced
 
     def _cut(self, text: str) -> int:
-        for at in range(len(text), 0, -1):
-            last = text[at - 1]
-            if last in " \n" or (self._cuts_unspaced and texts.is_unspaced(last)):
-                return at
-        return 0
+        at = max(text.rfind(" "), text.rfind("\n")) + 1
+        # None in ASCII is such a word, and a long text without blanks would be looked through again at every step.
+        if not self._cuts_unspaced or text.isascii():
+            return at
+        return next((end for end in range(len(text), at, -1) if texts.is_unspaced(text[end - 1])), at)
 
 
 class SentencesPart(CountedPart):
