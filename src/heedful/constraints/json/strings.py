@@ -22,8 +22,7 @@ _ESCAPES = {json.dumps(character)[1:-1]: character for character in (*_OFTEN, *m
 """What stands for the characters that JSON does not take as they are."""
 _HEX = re.compile(r"\\u(?![dD][89a-fA-F])[0-9a-fA-F]{0,4}")
 """Half characters are left out: one that the other half does not follow is no text."""
-PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
-"""What a string holds as it is."""
+_PLAIN = re.compile(r'[^"\\\x00-\x1f\ud800-\udfff]+')
 _FILLER = "a"
 _PALETTE = "abcdefghijklmnopqrstuvwxyzABCDEF0123456789"
 _MAX_TEXTS = 1000
@@ -115,6 +114,12 @@ class StringShape(Shape):
         return self.shortest(state, length) == ""
 
 
+def num_plain(text: str, start: int) -> int:
+    """Characters of `text` from `start` on that a string holds as they are."""
+    found = _PLAIN.match(text, start)
+    return 0 if found is None else found.end() - start
+
+
 def _spelled(rest: str) -> str:
     return json.dumps(rest, ensure_ascii=False)[1:]
 
@@ -156,11 +161,10 @@ class StringCursor(Cursor):
         """Goes over plain characters at once, where nothing else depends on them; the same cursor where there are none."""
         if self.is_checked or self.pending or self.shape.pattern is not None:
             return self, at
-        found = PLAIN.match(text, at)
-        num_plain = 0 if found is None else found.end() - at
+        more = num_plain(text, at)
         if self.shape.most is not None:
-            num_plain = min(num_plain, self.shape.most - self.length)
-        return (self.of_length(self.length + num_plain), at + num_plain) if num_plain > 0 else (self, at)
+            more = min(more, self.shape.most - self.length)
+        return (self.of_length(self.length + more), at + more) if more > 0 else (self, at)
 
     def of_length(self, length: int) -> StringCursor:
         """The same string with so many characters, where there is no pattern."""

@@ -22,7 +22,7 @@ from heedful.constraints.json.numbers import NumberCursor
 from heedful.constraints.json.objects import ObjectCursor
 from heedful.constraints.json.root import FenceCursor, RootCursor
 from heedful.constraints.json.shape import Cursor
-from heedful.constraints.json.strings import PLAIN, StringCursor
+from heedful.constraints.json.strings import StringCursor, num_plain
 from heedful.constraints.json.value import Node, ValueCursor
 from heedful.constraints.masks.texts import Batch, TokenTexts
 
@@ -82,12 +82,6 @@ class Lexicon:
         while last < len(self.texts) and self.texts[last] == text:
             last += 1
         return range(first, last)
-
-
-def num_plain(text: str, start: int) -> int:
-    """Characters of `text` from `start` on that a string holds as they are."""
-    found = PLAIN.match(text, start)
-    return 0 if found is None else found.end() - start
 
 
 @lru_cache(maxsize=64)
