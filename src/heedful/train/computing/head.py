@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import cross_entropy
+
+from heedful.train.computing.forward import inner_of
 
 _ROWS, _PART = 1024, 64
 """Tokens whose products are taken together, and of which the softmax is: what of it lies in the processor's cache."""
@@ -83,9 +86,28 @@ def head_loss(
     return total, losses, correct
 
 
+def loss_of_states(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, factors: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """`head_loss` as objectives return it: the sum, and how many tokens the model had right (weighted)."""
+    total, _, correct = head_loss(hidden, weight, targets, factors)
+    return total, {"token_accuracy": float((correct * factors).sum())}
+
+
+def loss_of_logits(
+    logits: torch.Tensor, targets: torch.Tensor, factors: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, float]]:
+    """The same of logits (M, V), where the model computes them itself."""
+    # Half precision is too coarse for the sum over a vocabulary.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    losses = cross_entropy(logits, targets, reduction="none")
+    correct = logits.detach().argmax(-1) == targets
+    return (losses * factors).sum(), {"token_accuracy": float((correct * factors).sum())}
+
+
 def why_not_head_loss(model: Any) -> str:
     """Why `head_loss` is not what `model` computes; empty when it is. It is tried on a few tokens, not assumed."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = inner_of(model)
     head: Any = inner.get_output_embeddings()
     if type(head) is not torch.nn.Linear or getattr(head, "bias", None) is not None:
         return f"its output layer is no plain product ({type(head).__name__})"

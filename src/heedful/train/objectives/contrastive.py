@@ -30,7 +30,7 @@ from typing import Any
 import torch
 
 from heedful.train.computing.forward import inner_of, packed_states
-from heedful.train.computing.head import head_loss
+from heedful.train.computing.head import loss_of_states
 from heedful.train.loop import Objective
 from heedful.train.objectives import instruction
 from heedful.train.rows.batches import TokenBatch, TokenRow, pad
@@ -154,9 +154,9 @@ def _packed_loss(
     assert isinstance(tokens, PackedBatch)
     hidden = packed_states(model, tokens)  # (N, H)
     head = inner_of(model).get_output_embeddings().weight
-    total, _, correct = head_loss(hidden.index_select(0, tokens.predictors), head, tokens.targets, tokens.weights)
+    predicting = hidden.index_select(0, tokens.predictors)  # (M, H)
+    total, accuracy = loss_of_states(predicting, head, tokens.targets, tokens.weights)
     states = batch.averages.to(hidden.dtype) @ hidden  # (B, H)
-    accuracy = {"token_accuracy": float((correct * tokens.weights).sum())}
     return _joined(model, batch, language_weight * total, accuracy, states, weight, temperature)
 
 

@@ -10,13 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from heedful.errors import InputError
 from heedful.records import Example
 from heedful.render import Renderer
 from heedful.train.computing.forward import inner_of, packed_states, padded_logits
-from heedful.train.computing.head import head_loss
+from heedful.train.computing.head import loss_of_logits, loss_of_states
 from heedful.train.loop import Objective
 from heedful.train.rows.batches import TokenBatch, TokenRow, pad
 from heedful.train.rows.packing import PackedBatch, pack
@@ -62,19 +61,14 @@ def loss(model: Any, batch: TokenBatch) -> tuple[torch.Tensor, dict[str, float]]
     predicts = batch.loss_mask.roll(-1, dims=1)  # (B, T); column 0 is never trained, so nothing wraps around
     logits = padded_logits(model, batch.input_ids, predicts)  # (N, V)
     assert logits.shape[:-1] == targets.shape, "the model's head did not see the selected positions"
-    # Half precision is too coarse for the sum over a vocabulary.
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(logits, targets, reduction="none")
-    correct = (logits.detach().argmax(-1) == targets).to(weights.dtype)
-    return (losses * weights).sum(), {"token_accuracy": float((correct * weights).sum())}
+    return loss_of_logits(logits, targets, weights)
 
 
 def packed_loss(model: Any, batch: PackedBatch) -> tuple[torch.Tensor, dict[str, float]]:
     """The same of packed rows; the model must be inside `reads_packed`."""
     hidden = packed_states(model, batch).index_select(0, batch.predictors)  # (M, H)
     weight = inner_of(model).get_output_embeddings().weight
-    total, _, correct = head_loss(hidden, weight, batch.targets, batch.weights)
-    return total, {"token_accuracy": float((correct * batch.weights).sum())}
+    return loss_of_states(hidden, weight, batch.targets, batch.weights)
 
 
 padded: Objective[TokenRow, TokenBatch] = Objective(name="instruction", build=pad, loss=loss)

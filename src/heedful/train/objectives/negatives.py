@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from heedful.records import Example, Message, Preference, canonical_json
 from heedful.render import Renderer
 from heedful.train.computing.forward import inner_of, packed_states, padded_logits
-from heedful.train.computing.head import head_loss
+from heedful.train.computing.head import loss_of_states
 from heedful.train.loop import Objective
 from heedful.train.rows.batches import TokenBatch, TokenRow, pad
 from heedful.train.rows.packing import PackedBatch, num_common, pack
@@ -172,8 +172,7 @@ def _packed_loss(model: Any, batch: AnswerBatch, *, negative_weight: float) -> t
     right = ~wrong
     hidden = packed_states(model, tokens).index_select(0, tokens.predictors)  # (M, H)
     weight = inner_of(model).get_output_embeddings().weight
-    total, _, is_correct = head_loss(hidden[right], weight, tokens.targets[right], tokens.weights[right])
-    metrics = {"token_accuracy": float((is_correct * tokens.weights[right]).sum())}
+    total, metrics = loss_of_states(hidden[right], weight, tokens.targets[right], tokens.weights[right])
     if not bool(wrong.any()):
         return total, metrics
     of_wrong = (head_unlikelihood(hidden[wrong], weight, tokens.targets[wrong]) * tokens.weights[wrong]).sum()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from heedful.train.computing.head import head_loss
+from heedful.train.computing.head import loss_of_logits, loss_of_states
 from heedful.train.loop import Objective
 from heedful.train.pretraining.rows import TextRow
 from heedful.train.pretraining.tokenizer import SpecialIds
@@ -114,13 +114,14 @@ def prefix_batch(rows: Sequence[TextRow], special: SpecialIds) -> TextBatch:
 def decoder_loss(model: Any, batch: TextBatch) -> Loss:
     """Of a decoder with a plain output layer."""
     hidden = model.base_model(**batch.inputs, use_cache=False).last_hidden_state
-    return _of_head(hidden[batch.predicts], model.get_output_embeddings().weight, batch)
+    weight = model.get_output_embeddings().weight
+    return loss_of_states(hidden[batch.predicts], weight, batch.targets, batch.factors)
 
 
 def recurrent_loss(model: Any, batch: TextBatch) -> Loss:
     """Of a model that keeps its own state; rows must be of one document each."""
     logits = model(batch.inputs["input_ids"]).logits[batch.predicts]  # (N, V)
-    return _of_logits(logits, batch)
+    return loss_of_logits(logits, batch.targets, batch.factors)
 
 
 # -- span corruption ------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def encoder_decoder_loss(model: Any, batch: TextBatch) -> Loss:
     ).last_hidden_state[batch.predicts]
     if model.config.scale_decoder_outputs:
         written = written * model.config.d_model**-0.5
-    return _of_head(written, model.get_output_embeddings().weight, batch)
+    return loss_of_states(written, model.get_output_embeddings().weight, batch.targets, batch.factors)
 
 
 # -- masked ---------------------------------------------------------------------------------------------------------
@@ -265,13 +266,14 @@ def _hide(ids: np.ndarray, special: SpecialIds, random: np.random.Generator) -> 
 def masked_loss(model: Any, batch: TextBatch) -> Loss:
     """Of a BERT."""
     hidden = model.base_model(**batch.inputs).last_hidden_state
-    return _of_logits(model.cls.predictions(hidden[batch.predicts]), batch)
+    return loss_of_logits(model.cls.predictions(hidden[batch.predicts]), batch.targets, batch.factors)
 
 
 def next_sentence_loss(model: Any, batch: TextBatch) -> Loss:
     """Of a BERT with both heads."""
     read = model.base_model(**batch.inputs)
-    total, metrics = _of_logits(model.cls.predictions(read.last_hidden_state[batch.predicts]), batch)
+    logits = model.cls.predictions(read.last_hidden_state[batch.predicts])  # (N, V)
+    total, metrics = loss_of_logits(logits, batch.targets, batch.factors)
     pairs = model.cls.seq_relationship(read.pooler_output).float()  # (B, 2)
     of_pairs = cross_entropy(pairs, batch.follows, reduction="sum")
     is_right = (pairs.detach().argmax(-1) == batch.follows).sum()
@@ -306,17 +308,3 @@ def _predicting(
         weight=float(len(targets)),
         factors=torch.ones(len(targets)),
     )
-
-
-def _of_head(hidden: torch.Tensor, weight: torch.Tensor, batch: TextBatch) -> Loss:
-    """hidden (N, H), weight (V, H)."""
-    total, _, correct = head_loss(hidden, weight, batch.targets, batch.factors)
-    return total, {"token_accuracy": float((correct * batch.factors).sum())}
-
-
-def _of_logits(logits: torch.Tensor, batch: TextBatch) -> Loss:
-    """logits (N, V)."""
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(logits, batch.targets, reduction="none")
-    correct = logits.detach().argmax(-1) == batch.targets
-    return (losses * batch.factors).sum(), {"token_accuracy": float((correct * batch.factors).sum())}

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from heedful.errors import InputError
 from heedful.generate.local.reading import start_id
 from heedful.records import Example
 from heedful.render import Pair, Renderer
 from heedful.train.computing.forward import logits_only_where
+from heedful.train.computing.head import loss_of_logits
 from heedful.train.loop import Objective
 
 
@@ -140,10 +140,7 @@ def seq2seq_loss(model: Any, batch: PairBatch) -> tuple[torch.Tensor, dict[str, 
             use_cache=False,
         ).logits  # (M, V)
     assert logits.shape[:-1] == targets.shape, "the model's head did not see the selected positions"
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    losses = cross_entropy(logits, targets, reduction="none")
-    correct = (logits.detach().argmax(-1) == targets).to(weights.dtype)
-    return (losses * weights).sum(), {"token_accuracy": float((correct * weights).sum())}
+    return loss_of_logits(logits, targets, weights)
 
 
 seq2seq: Objective[PairRow, PairBatch] = Objective(name="seq2seq", build=pad_pairs, loss=seq2seq_loss)
