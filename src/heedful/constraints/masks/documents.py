@@ -17,7 +17,7 @@ from heedful.constraints.json import JsonMachine
 from heedful.constraints.json.effort import num_marks
 from heedful.constraints.json.machine import JsonState
 from heedful.constraints.json.strings import StringCursor
-from heedful.constraints.masks.reading import Cursors, Places, Reading, TooHardError, lexicon_of
+from heedful.constraints.masks.reading import Cursors, Places, Reading, TooHardError, lexicon_of, open_string
 from heedful.constraints.masks.texts import TokenTexts, combines, token_texts
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
@@ -151,9 +151,8 @@ def _room(cursors: Cursors) -> int | None:
 
 def _representative(cursors: Cursors) -> Cursors:
     """Of all strings that are one place the shortest, to which the most may be added."""
-    cursor = cursors[0]
-    if len(cursors) == 1 and isinstance(cursor, StringCursor) and cursor.shape.pattern is None and not cursor.pending:
-        return (cursor.of_length(min(cursor.length, cursor.shape.least)),)
+    if (string := open_string(cursors)) is not None:
+        return (string.of_length(min(string.length, string.shape.least)),)
     return cursors
 
 

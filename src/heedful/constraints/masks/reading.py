@@ -105,7 +105,7 @@ class Reading:
 
         A string is taken for the shortest that is the same place: longer ones may have no room for a token's `added` characters.
         """
-        if (string := _open_string(cursors)) is not None:
+        if (string := open_string(cursors)) is not None:
             self._read_in_string(string)
         elif (key := _open_key(cursors)) is not None:
             self._read_in_key(key)
@@ -126,7 +126,7 @@ class Reading:
             low += 1
         if low == high:
             return
-        if _open_string(cursors) is not None or _open_key(cursors) is not None:
+        if open_string(cursors) is not None or _open_key(cursors) is not None:
             for number in range(low, high):
                 after = self._through(cursors, texts[number], depth)
                 if after:
@@ -146,8 +146,8 @@ class Reading:
         """Behind all of `text` from `depth` on."""
         while cursors and depth < len(text):
             more = num_plain(text, depth)
-            if more and (string := _open_string(cursors)) is not None:
-                if string.shape.most is not None and string.length + more > string.shape.most:
+            if more and (string := open_string(cursors)) is not None:
+                if not string.shape.may_hold(string.length + more):
                     return ()
                 cursors, depth = (string.of_length(string.length + more),), depth + more
             elif more and (key := _open_key(cursors)) is not None:
@@ -226,18 +226,20 @@ class Reading:
                 self._walk_behind((free,), texts, [[place for place in some if place not in known] for some in places])
 
 
-def _open_string(cursors: Cursors) -> StringCursor | None:
+def open_string(cursors: Cursors) -> StringCursor | None:
     """The only cursor, where any characters make it longer."""
     cursor = cursors[0]
-    is_open = len(cursors) == 1 and isinstance(cursor, StringCursor) and cursor.shape.pattern is None
-    return cursor if is_open and not cursor.pending else None  # type: ignore[return-value,attr-defined]
+    if len(cursors) > 1 or not isinstance(cursor, StringCursor):
+        return None
+    return cursor if cursor.shape.pattern is None and not cursor.pending else None
 
 
 def _open_key(cursors: Cursors) -> ObjectCursor | None:
     """The only cursor, where nearly any characters make a key longer."""
     cursor = cursors[0]
-    is_open = len(cursors) == 1 and isinstance(cursor, ObjectCursor) and cursor.phase == "key"
-    return cursor if is_open and cursor.shape.keys.are_alike else None  # type: ignore[return-value]
+    if len(cursors) > 1 or not isinstance(cursor, ObjectCursor):
+        return None
+    return cursor if cursor.phase == "key" and cursor.shape.keys.are_alike else None
 
 
 def _following(texts: Sequence[str], depth: int, low: int, high: int) -> Iterable[str]:
