@@ -19,13 +19,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from heedful.errors import InputError, RunError
 from heedful.project import Silent, Watcher, read_json, stream, write_json
+from heedful.project.artifacts import file_hash
 from heedful.records import Example, read_examples, write_examples
 from heedful.train.settings import TuneSettings
 
@@ -149,10 +149,7 @@ def _compared(one: Path, other: Path) -> dict[str, tuple[str, str]]:
 
 
 def _hash(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+    return file_hash(path) if path.is_file() else ""
 
 
 def _latest(run: Path) -> int:
