@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heedful.errors import InputError
-from heedful.project import write_text
-from heedful.report.page import render
+from heedful.report.page import render, write_page
 
 
 def write_mask_page(path: Path, title: str, proof: Mapping[str, Any]) -> None:
     """`proof` is what `heedful verify mask --json` prints; raises InputError for a file that is no page."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: expected a name that ends in .html, so that no data is overwritten by a page")
-    try:
-        write_text(path, render("mask", {"title": title, "proof": proof, "ledger": _table(proof["ledger"])}))
-    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    write_page(path, render("mask", {"title": title, "proof": proof, "ledger": _table(proof["ledger"])}))
 
 
 def _table(ledger: Mapping[str, Mapping[str, Any]]) -> dict[str, list[int]]:

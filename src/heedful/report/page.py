@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from heedful.errors import InputError
 from heedful.project import write_text
 from heedful.report.data import ReportData
 from heedful.report.palette import LIGHT, PALETTE, chart_rules, variables
@@ -25,6 +26,16 @@ from heedful.text import visible
 def write_report(path: Path, data: ReportData) -> None:
     """Write `report.html` atomically."""
     write_text(path, render_report(data))
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page where the user wants it; raises InputError for a file that is no page, or cannot be written."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path}: expected a name that ends in .html, so that no data is overwritten by a page")
+    try:
+        write_text(path, page)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
 
 
 def render_report(data: ReportData) -> str:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from heedful.errors import InputError
-from heedful.project import write_text
 from heedful.project.lineage import Ancestor
-from heedful.report.page import render
+from heedful.report.page import render, write_page
 from heedful.report.rows import DataRow, DataView
 from heedful.text import is_unspaced
 
@@ -40,13 +39,7 @@ class _Text:
 
 def write_rows_page(path: Path, view: DataView, *, language: str = "") -> None:
     """Write the page; raises InputError for a language without words, or a file that is no page."""
-    page = render_rows_page(view, language=language)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path}: expected a name that ends in .html, so that no data is overwritten by a page")
-    try:
-        write_text(path, page)
-    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name a file in a folder of yours") from None
+    write_page(path, render_rows_page(view, language=language))
 
 
 def render_rows_page(view: DataView, *, language: str = "") -> str:
