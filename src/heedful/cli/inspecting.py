@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,12 +137,11 @@ def _rows_of(session: Session, folder: Path, overrides: list[str]) -> Rows:
 
 
 def _terminal_text(view: DataView, full: bool) -> str:
-    from heedful.cli.rows_view import in_colour, plain, terminal_view
+    from heedful.cli.rows_view import paint_of_screen, terminal_view
 
     # COLUMNS, or the terminal's width; 80 where there is neither. Longer lines are hard to read.
     width = min(max(shutil.get_terminal_size((80, 24)).columns, 40), 120)
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return terminal_view(view, width=width, paint=in_colour if coloured else plain, full=full)
+    return terminal_view(view, width=width, paint=paint_of_screen(), full=full)
 
 
 def lineage(

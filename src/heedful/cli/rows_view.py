@@ -6,6 +6,8 @@ visible first: no control character of a row reaches the terminal.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 
 import typer
@@ -36,6 +38,12 @@ def in_colour(text: str, colour: str) -> str:
 def plain(text: str, colour: str) -> str:
     """For everything else."""
     return text
+
+
+def paint_of_screen() -> Paint:
+    """In colour where standard output is a terminal that shows it, and nobody asked for none."""
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return in_colour if coloured else plain
 
 
 def terminal_view(view: DataView, *, width: int, paint: Paint, full: bool) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,10 +103,9 @@ def _verdict(session: Session, proof: Any, as_json: bool) -> None:
 
 
 def _shown(proof: MaskProof) -> str:
-    from heedful.cli.rows_view import in_colour, plain
+    from heedful.cli.rows_view import paint_of_screen
 
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return mask_text(proof, in_colour if coloured else plain)
+    return mask_text(proof, paint_of_screen())
 
 
 def mask_text(proof: MaskProof, paint: Paint) -> str:
