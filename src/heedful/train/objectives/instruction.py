@@ -6,7 +6,7 @@ step into micro-batches changes nothing. (A mean of means would overweight rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ def _row(example: Example, renderer: Renderer, max_length: int) -> TokenRow:
     # Nothing comes before the first token, so nothing can predict it.
     trains = example.weight > 0
     loss_mask = tuple(trains and trained and index > 0 for index, trained in enumerate(rendered.loss_mask[:max_length]))
-    num_kept = _ends_of_turn(loss_mask, rendered.loss_mask)
+    num_kept = ends_of_turn(loss_mask, rendered.loss_mask)
     return TokenRow(
         id=example.id,
         source=example.source,
@@ -48,8 +48,11 @@ def _row(example: Example, renderer: Renderer, max_length: int) -> TokenRow:
     )
 
 
-def _ends_of_turn(loss_mask: tuple[bool, ...], whole: list[bool]) -> int:
-    """How many stretches of trained tokens are kept to their last token, which is their end of turn."""
+def ends_of_turn(loss_mask: Sequence[bool], whole: Sequence[bool]) -> int:
+    """How many stretches of trained tokens are kept to their last token, which is their end of turn.
+
+    `whole` says what would be trained, and begins where `loss_mask` does, but may go on.
+    """
     return sum(trained and not (index + 1 < len(whole) and whole[index + 1]) for index, trained in enumerate(loss_mask))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from heedful.errors import InputError, SettingsError
 from heedful.records import Example, Message
 from heedful.render import PairRenderer, Renderer
-from heedful.train.objectives.instruction import rows
+from heedful.train.objectives.instruction import ends_of_turn, rows
 from heedful.train.objectives.seq2seq import PairRow, pair_rows
 from heedful.train.rows.batches import TokenRow
 from heedful.train.settings import TuneSettings
@@ -51,8 +51,8 @@ def _rows_of(example: Example, renderer: Renderer, settings: TuneSettings) -> It
     for whole in render([example], renderer, max_length=_ANY_LENGTH):
         if whole.num_tokens <= limit:
             yield example, whole
-        elif (num_needed := _num_needed(whole)) <= limit:
-            yield example, next(iter(render([example], renderer, max_length=limit)))
+        elif (num_needed := _num_needed(whole)) <= limit or settings.too_long == "cut":
+            yield example, _cut(whole, limit)
         elif settings.too_long == "error":
             raise InputError(
                 f"example {example.id} from {example.source} has {num_needed:,} tokens to its last end of turn, more than "
@@ -60,11 +60,9 @@ def _rows_of(example: Example, renderer: Renderer, settings: TuneSettings) -> It
             )
         elif settings.too_long == "drop":
             yield example, _nothing_of(whole)
-        elif settings.too_long == "split":
+        else:
             for part, (owner, row) in enumerate(_split(example, renderer, limit)):
                 yield owner, replace(row, part=part)
-        else:
-            yield example, _cut(whole, limit)
 
 
 def _num_needed(row: TokenRow | PairRow) -> int:
@@ -153,12 +151,11 @@ def windows(row: TokenRow, limit: int) -> list[TokenRow]:
 
 def _part(row: TokenRow, start: int, stop: int, done: int) -> TokenRow:
     """Tokens `start` to `stop`, trained from `done` on."""
-    trained = [place >= done and row.loss_mask[place] for place in range(start, stop)]
-    whole = row.loss_mask
-    ends = sum(
-        is_trained and not (start + place + 1 < len(whole) and whole[start + place + 1])
-        for place, is_trained in enumerate(trained)
-    )
+    trained = tuple(place >= done and row.loss_mask[place] for place in range(start, stop))
     return replace(
-        row, input_ids=row.input_ids[start:stop], loss_mask=tuple(trained), num_end_of_turn=ends, num_lost_end_of_turn=0
+        row,
+        input_ids=row.input_ids[start:stop],
+        loss_mask=trained,
+        num_end_of_turn=ends_of_turn(trained, row.loss_mask[start:]),
+        num_lost_end_of_turn=0,
     )
