@@ -12,7 +12,7 @@ import itertools
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Sweep:
             share = 2.0 ** (place - 1 - num_rounds)
             ranked = self._ranked([self._trained(one, place, share, train) for one in alive])
             alive, losers = ranked[: math.ceil(len(ranked) / 2)], ranked[math.ceil(len(ranked) / 2) :]
-            stopped = [_stopped(one, place) for one in losers] + stopped
+            stopped = [replace(one, stopped_in_round=place) for one in losers] + stopped
             for one in losers:
                 shutil.rmtree(self._checkpoints(one), ignore_errors=True)
             self._watcher.say(
@@ -166,7 +166,3 @@ def describe_sweep(tried: Sequence[Candidate]) -> str:
             f"  {describe_values(one)}: validation loss {one.validation_loss:.4f}{measure} after {one.steps} steps, {fate}"
         )
     return "\n".join(lines)
-
-
-def _stopped(one: Candidate, place: int) -> Candidate:
-    return Candidate(**{**asdict(one), "stopped_in_round": place})

@@ -11,7 +11,7 @@ then the last positive one, one by one, and is counted; no example is cut in the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from heedful.project import stream, stream_seed
@@ -40,13 +40,7 @@ class EncodingReport:
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written to ledger.json."""
-        return {
-            "forms": dict(self.forms),
-            "unknown_task": self.unknown_task,
-            "examples_shown": self.examples_shown,
-            "examples_dropped": self.examples_dropped,
-            "without_examples": self.without_examples,
-        }
+        return asdict(self)
 
     def describe(self) -> str:
         """In words, on one line."""
