@@ -70,12 +70,8 @@ class AnswerMeasures:
         longest = max(len(self._loaded.tokenizer(row.answer).input_ids) for row in self.rows)
         sampling = Sampling(temperature=0.0, max_tokens=min(longest + _MORE_TOKENS, _MOST_TOKENS))
         requests = [Request(id=row.id, messages=row.prompt, sampling=sampling) for row in self.rows]
-        with _as_served(self._loaded.model), torch.random.fork_rng():
-            engine = LocalEngine(self._loaded)
-            try:
-                return [generation.text for generation in generate(engine, requests)]
-            finally:
-                engine.close()
+        with _as_served(self._loaded.model), torch.random.fork_rng(), LocalEngine(self._loaded) as engine:
+            return [generation.text for generation in generate(engine, requests)]
 
 
 @contextmanager
