@@ -132,6 +132,12 @@ class Reading:
                 if after:
                     self._reach(after, places[number] if places else (number,))
             return
+        self._branch(cursors, texts, places, depth, low, high)
+
+    def _branch(
+        self, cursors: Cursors, texts: Sequence[str], places: Sequence[Sequence[int]], depth: int, low: int, high: int
+    ) -> None:
+        """As `_walk`, of texts that all go on; also from a string or a key, by each character that they go on with."""
         begun = texts[low][:depth]
         for character in _ahead(cursors) or _following(texts, depth, low, high):
             first = bisect_left(texts, begun + character, low, high)
@@ -190,15 +196,7 @@ class Reading:
                 self._reach((string.of_length(string.length + more),), some)
         for more, texts, places in self._lexicon.suffixes(lacking):
             if string.shape.may_hold(string.length + more):
-                self._walk_behind((string.of_length(string.length + more),), texts, places)
-
-    def _walk_behind(self, cursors: Cursors, texts: Sequence[str], places: Sequence[Sequence[int]]) -> None:
-        """As `_walk`, from a string or a key that is not gone on with."""
-        for character in _following(texts, 0, 0, len(texts)):
-            after = self._advanced(cursors, character)
-            if after:
-                first = bisect_left(texts, character)
-                self._walk(after, texts, places, 1, first, bisect_left(texts, chr(ord(character) + 1)))
+                self._branch((string.of_length(string.length + more),), texts, places, 0, 0, len(texts))
 
     # -- in a key that may be any -------------------------------------------------------------------------------------
 
@@ -221,9 +219,10 @@ class Reading:
             self.plain_end, self.apart = (free,), singly
         for more, texts, places in lexicon.suffixes(1):
             if not more:
-                self._walk_behind((cursor,), texts, places)
+                self._branch((cursor,), texts, places, 0, 0, len(texts))
             elif may_be_free:
-                self._walk_behind((free,), texts, [[place for place in some if place not in known] for some in places])
+                others = [[place for place in some if place not in known] for some in places]
+                self._branch((free,), texts, others, 0, 0, len(texts))
 
 
 def open_string(cursors: Cursors) -> StringCursor | None:
