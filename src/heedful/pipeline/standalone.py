@@ -113,8 +113,7 @@ def pretrain_files(files: Sequence[str], out: Path, overrides: Overrides, watche
 
     settings = settings_from(overrides)
     corpus = FileCorpus(files, watcher)
-    lasting = settings.pretrain.model_dump(mode="json", exclude={"checkpoint_every"})
-    run = digest([lasting, settings.project.seed, corpus.identity])[:16]
+    run = digest([settings.pretrain.lasting(), settings.project.seed, corpus.identity])[:16]
     work = out.parent / f".{out.name}.checkpoints-{run}"
     with atomic_folder(out) as folder:
         result = pretrain(corpus, settings.pretrain, out=folder, work=work, seed=settings.project.seed, watcher=watcher)

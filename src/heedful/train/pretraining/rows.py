@@ -112,7 +112,7 @@ class TextRows(Sequence[TextRow]):
     @property
     def num_place_tokens(self) -> int:
         """Tokens of all places, each counted once."""
-        return int((self._places[:, 2] - self._places[:, 1]).sum())
+        return num_tokens_in(self._places)
 
     @property
     def lengths(self) -> list[int]:
@@ -169,6 +169,14 @@ def _held_out(shards: Sequence[Shard], share: float, seed: int) -> frozenset[int
     return frozenset(int(index) for index in random.choice(number, chosen, replace=False))
 
 
+def joined(stretches: Iterable[Stretch]) -> list[Stretch]:
+    """Neighbours become one: windows may run over the ends of documents."""
+    found: list[Stretch] = []
+    for stretch in stretches:
+        _extend(found, stretch)
+    return found
+
+
 def _extend(stretches: list[Stretch], stretch: Stretch) -> None:
     """Append, or lengthen the last one when they are neighbours."""
     if stretches and (stretches[-1].shard, stretches[-1].end) == (stretch.shard, stretch.start):
@@ -221,9 +229,14 @@ def _as_places(places: Iterable[Place]) -> np.ndarray:
     return np.array(list(places), dtype=np.int64).reshape(-1, 3)
 
 
+def num_tokens_in(places: np.ndarray) -> int:
+    """Tokens of all `places` (N, 3), each counted once."""
+    return int((places[:, 2] - places[:, 1]).sum())
+
+
 def at_most(places: np.ndarray, num_tokens: int, *, seed: int) -> np.ndarray:
     """Places of about `num_tokens` in all, chosen by chance, in their order; at least one if there are any."""
-    total = int((places[:, 2] - places[:, 1]).sum())
+    total = num_tokens_in(places)
     if total <= num_tokens:
         return places
     number = max(1, len(places) * num_tokens // total)

@@ -11,7 +11,9 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median_high
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -36,6 +38,8 @@ from heedful.train.pretraining.rows import (
     TextRow,
     TextRows,
     at_most,
+    joined,
+    num_tokens_in,
     pieces,
     split,
     windows,
@@ -113,7 +117,7 @@ def pretrain(
     data = _prepared(corpus, validation, settings, work, seed, watcher)
     model = build(settings, data.tokenizer, seed=seed)
     dtype = dtype_of(settings.precision, torch.device("cpu"))
-    identity = digest(["pretraining", data.identity, _lasting(settings), str(dtype), seed])
+    identity = digest(["pretraining", data.identity, settings.lasting(), str(dtype), seed])
     num_steps = _num_steps(model, data, settings, dtype, work, seed, watcher)
     clock = _Clock(watcher)
     rows = data.train.resized(num_steps * settings.batch_size)
@@ -163,7 +167,7 @@ def _prepared(
     else:
         train, held_out = _everything(shards[0]), _everything(shards[1])
     places = _places(shards[0], train, settings)
-    num_tokens = int((places[:, 2] - places[:, 1]).sum())
+    num_tokens = num_tokens_in(places)
     if num_tokens < settings.context_length:
         raise InputError(
             f"the texts to learn from have {num_tokens} tokens, fewer than one row of {settings.context_length}; "
@@ -209,7 +213,7 @@ def _places(shards: Sequence[Shard], stretches: Sequence[Stretch], settings: Pre
     match settings.chosen_objective:
         # An LSTM reads one document at a time: nothing could make it forget the one before.
         case "causal" if settings.architecture == "llama":
-            return windows(_joined(stretches), length)
+            return windows(joined(stretches), length)
         case "causal" | "prefix":
             return pieces(shards, stretches, length, ends=True)
         case "span_corruption":
@@ -220,17 +224,6 @@ def _places(shards: Sequence[Shard], stretches: Sequence[Stretch], settings: Pre
             return pieces(shards, stretches, length - 2, ends=False)
         case _:
             return pieces(shards, stretches, length - 3, ends=False)
-
-
-def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """Neighbours become one: windows may run over the ends of documents."""
-    joined: list[Stretch] = []
-    for one in stretches:
-        if joined and (joined[-1].shard, joined[-1].end) == (one.shard, one.start):
-            joined[-1] = Stretch(one.shard, joined[-1].start, one.end)
-        else:
-            joined.append(one)
-    return joined
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -257,8 +250,7 @@ def _num_steps(
     plan = work / "plan.json"
     if not plan.is_file():
         seconds = _seconds_per_step(model, data, settings, dtype, seed)
-        evaluated = data.validation.num_place_tokens if len(data.validation) else 0
-        spent = NUM_EVALUATIONS * evaluated / tokens_per_step * seconds * _FORWARD_SHARE
+        spent = NUM_EVALUATIONS * data.validation.num_place_tokens / tokens_per_step * seconds * _FORWARD_SHARE
         left = budget.amount * 60 - spent
         write_json(plan, {"num_steps": max(1, int(left / seconds)), "seconds_per_step": seconds})
     planned = read_json(plan)
@@ -274,8 +266,7 @@ def _seconds_per_step(model: Any, data: _Data, settings: PretrainSettings, dtype
         rows = data.train.resized(_MEASURED_STEPS * settings.batch_size)
         loop = SupervisedLoop(tried, data.objective, rows, [], settings.of_loop(), seed=seed)
         loop.run(Path(folder), identity="measured", watcher=clock)
-    taken = [later - earlier for earlier, later in zip(clock.times, clock.times[1:], strict=False)]
-    return sorted(taken)[len(taken) // 2]
+    return median_high(later - earlier for earlier, later in pairwise(clock.times))
 
 
 class _Clock(Remembering):
@@ -360,8 +351,3 @@ def _save(model: Any, data: _Data, settings: PretrainSettings, result: PretrainR
         save(model.eval(), data.tokenizer, folder)
     report = f"# Pretraining: {settings.architecture}, {settings.chosen_objective}\n\n{result.describe()}\n"
     write_text(out / "report.md", report)
-
-
-def _lasting(settings: PretrainSettings) -> dict[str, Any]:
-    """Settings that the weights depend on."""
-    return settings.model_dump(mode="json", exclude={"checkpoint_every"})

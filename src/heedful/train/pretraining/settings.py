@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -99,6 +99,10 @@ class PretrainSettings(Settings):
     @property
     def parsed_budget(self) -> Budget:
         return _budget(self.budget)
+
+    def lasting(self) -> dict[str, Any]:
+        """What the weights depend on."""
+        return self.model_dump(mode="json", exclude={"checkpoint_every"})
 
     def of_loop(self) -> TuneSettings:
         """What the loop reads. One epoch: how often a text is seen is a matter of how many rows it is given."""
