@@ -95,7 +95,7 @@ class Reading:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon, self._work = lexicon, _MOST_WORK
-        self._ends: dict[Hashable, tuple[Cursors, list[Sequence[int] | Places]]] = {}
+        self._ends: dict[Hashable, tuple[Cursors, list[Sequence[int]]]] = {}
         self.plain_end: Cursors | None = None
         """Where all plain tokens lead to, but those `apart`; None where that differs, and they are told one by one."""
         self.apart: list[int] = []
@@ -176,7 +176,7 @@ class Reading:
         if self._work < 0:
             raise TooHardError
 
-    def _reach(self, cursors: Cursors, places: Sequence[int] | Places) -> None:
+    def _reach(self, cursors: Cursors, places: Sequence[int]) -> None:
         key = tuple([cursor.place() for cursor in cursors])
         self._ends.setdefault(key, (cursors, []))[1].append(places)
 
@@ -193,7 +193,7 @@ class Reading:
         for more in range(1, lacking + 1) if lacking > 1 else ():
             some = plain[added[plain] >= more if more == lacking else added[plain] == more]
             if len(some) and string.shape.may_hold(string.length + more):
-                self._reach((string.of_length(string.length + more),), some)
+                self._reach((string.of_length(string.length + more),), some.tolist())
         for more, texts, places in self._lexicon.suffixes(lacking):
             if string.shape.may_hold(string.length + more):
                 self._branch((string.of_length(string.length + more),), texts, places, 0, 0, len(texts))
