@@ -186,8 +186,4 @@ def _leading_marks(text: str) -> str:
 def _bringing(wanted: Sequence[Wanted]) -> dict[Wanted, list[Wanted]]:
     """For each phrase the phrases that it is a part of: as long as one of them is missing a plan brings both with it."""
     once = [one for one in wanted if one.phrase.low == 1]
-    return {
-        one: [other for other in once if other is not one and one.is_in(other)]
-        for one in once
-        if any(other is not one and one.is_in(other) for other in once)
-    }
+    return {one: [other for other in once if one.is_in(other)] for one in once}

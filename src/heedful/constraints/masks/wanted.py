@@ -71,11 +71,8 @@ class Wanted:
 
     def is_in(self, other: Wanted) -> bool:
         """Whether writing `other` writes it too."""
-        if other.phrase.text.casefold() == self.phrase.text.casefold():
-            return False
-        return self.phrase.text.casefold() in other.phrase.text.casefold() and (
-            self.needle.count(self.fold(other.phrase.text)) > 0
-        )
+        own, whole = self.phrase.text.casefold(), other.phrase.text.casefold()
+        return own != whole and own in whole and self.needle.count(self.fold(other.phrase.text)) > 0
 
 
 class Prices:
