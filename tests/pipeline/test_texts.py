@@ -10,7 +10,7 @@ import pytest
 
 from heedful.errors import InputError
 from heedful.pipeline import texts
-from heedful.pipeline.texts import DocumentCorpus, FileCorpus
+from heedful.pipeline.texts import FileCorpus, document_corpus
 from heedful.project import Silent
 from heedful.records import Document, Section
 
@@ -86,5 +86,5 @@ def test_identity_is_that_of_the_content(tmp_path: Path) -> None:
 
 def test_documents_of_a_project() -> None:
     sections = (Section("Cats", "They sleep."), Section("Cats", "They eat."), Section("Dogs", "Dogs bark."))
-    corpus = DocumentCorpus([Document("1", "Animals", sections, "a.md")])
+    corpus = document_corpus([Document("1", "Animals", sections, "a.md")])
     assert [list(parts) for parts in corpus.documents()] == [["Cats\n\nThey sleep.\n\nThey eat.\n\nDogs bark.\n"]]

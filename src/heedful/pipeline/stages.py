@@ -156,7 +156,7 @@ def _curate(context: Context) -> None:
 
 
 def _pretrain(context: Context) -> None:
-    from heedful.pipeline.texts import DocumentCorpus
+    from heedful.pipeline.texts import document_corpus
     from heedful.records import read_documents
     from heedful.train.pretraining import pretrain
 
@@ -164,7 +164,7 @@ def _pretrain(context: Context) -> None:
     if not documents:
         raise InputError("this project has no documents to pretrain on; put texts into the folder documents/")
     result = pretrain(
-        DocumentCorpus(documents),
+        document_corpus(documents),
         context.settings.pretrain,
         out=context.draft.folder,
         work=context.project.checkpoints("pretrain", context.key),

@@ -13,19 +13,19 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from heedful.errors import InputError
 from heedful.project.progress import Watcher, steps
 from heedful.records import Document, digest
 from heedful.sources.documents import read_documents
 from heedful.sources.encodings import decode
-from heedful.sources.files import REMOTE, Located, locate
+from heedful.sources.files import GZIP_MAGIC, REMOTE, Located, locate
+from heedful.train.pretraining.corpus import Texts
 
 _CHUNK = 1 << 20
 _AS_DOCUMENTS = frozenset({".html", ".htm", ".xhtml", ".pdf", ".docx", ".pptx", ".xlsx", ".epub"})
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,9 @@ class FileCorpus:
                 yield _parts(file)
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentCorpus:
+def document_corpus(documents: Iterable[Document]) -> Texts:
     """Documents that a project has imported."""
-
-    found: Sequence[Document]
-
-    @property
-    def identity(self) -> str:
-        return digest(["documents", *map(document_text, self.found)])
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(len(document_text(document).encode()) for document in self.found)
-
-    def documents(self) -> Iterator[Iterable[str]]:
-        """Each document as one part."""
-        return ([document_text(document)] for document in self.found)
+    return Texts([document_text(document) for document in documents])
 
 
 def document_text(document: Document) -> str:
@@ -110,18 +96,10 @@ def _looked_through(located: Located) -> _File:
                 sha256.update(chunk)
                 num_bytes += len(chunk)
                 is_blank = is_blank and not chunk.strip()
-                if is_utf8 and b"\0" in chunk:
-                    is_utf8 = False
-                try:
-                    decoder.decode(chunk) if is_utf8 else ""
-                except UnicodeDecodeError:
-                    is_utf8 = False
-        if is_utf8:
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        is_utf8 = False
+                is_utf8 = is_utf8 and _goes_on(decoder, chunk)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{located.name}: cannot be read ({error}); check its permissions, or copy it again") from None
+    is_utf8 = is_utf8 and _goes_on(decoder, b"", final=True)
     if is_blank:
         raise InputError(f"{located.name}: the file is empty; remove it, or name another")
     file_ = _File(located.name, path, located.suffix, sha256.hexdigest(), num_bytes, is_utf8)
@@ -130,10 +108,19 @@ def _looked_through(located: Located) -> _File:
     return file_
 
 
-def _opened(path: Path) -> BinaryIO:
+def _goes_on(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
+    """Whether the text that `decoder` has read so far goes on in `chunk`; a zero byte is no text."""
+    try:
+        decoder.decode(chunk, final)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in chunk
+
+
+def _opened(path: Path) -> BufferedIOBase:
     with path.open("rb") as file:
-        is_packed = file.read(2) == _GZIP_MAGIC
-    return gzip.open(path) if is_packed else path.open("rb")  # type: ignore[return-value]
+        is_packed = file.read(2) == GZIP_MAGIC
+    return gzip.open(path) if is_packed else path.open("rb")
 
 
 def _parts(file: _File) -> Iterator[str]:

@@ -22,8 +22,9 @@ from heedful.errors import InputError
 REMOTE = ("hf://", "s3://", "gs://", "http://", "https://")
 MAXIMUM_BYTES = 2 << 30
 """Largest file that is read, after decompression."""
+GZIP_MAGIC = b"\x1f\x8b"
+"""What every gzip file begins with."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _GLOB_CHARACTERS = frozenset("*?[")
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 30.0
@@ -61,7 +62,7 @@ def load(located: Located) -> bytes:
     data = (
         _download(located.address) if located.address.startswith(REMOTE) else _read(Path(located.address), located.name)
     )
-    return _gunzip(data, located.name) if data.startswith(_GZIP_MAGIC) else data
+    return _gunzip(data, located.name) if data.startswith(GZIP_MAGIC) else data
 
 
 def _locate_one(path: str) -> list[Located]:
@@ -128,7 +129,7 @@ def _gunzip(data: bytes, name: str) -> bytes:
     """All members of a gzip file; stops at `MAXIMUM_BYTES`, whatever the file claims."""
     output = io.BytesIO()
     try:
-        while data.startswith(_GZIP_MAGIC):
+        while data.startswith(GZIP_MAGIC):
             unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             while not unpacker.eof:
                 piece = unpacker.decompress(data, _CHUNK)
