@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from heedful.constraints.json.loops import same_value
+from heedful.constraints.json.loops import reachable, same_value
 from heedful.constraints.json.parts import Document, Part
 from heedful.requirements.schemas import MAX_STEPS
 
@@ -33,7 +33,7 @@ class Effort:
     """Of one schema, which has no loops."""
 
     def __init__(self, document: Document) -> None:
-        parts = _reachable(document)
+        parts = reachable(document.root, _asked_along)
         is_known = not document.is_third and not any(name in part.keywords for part in parts for name in _UNKNOWN)
         self.per_value = _load(document.root, parts) if is_known else _ENDLESS
         """Steps that are counted for any one value, member's name or item in an answer, by all schemas that are asked about it."""
@@ -55,15 +55,9 @@ def num_marks(text: str) -> int:
     return text.count(",") + text.count("[") + text.count("{")
 
 
-def _reachable(document: Document) -> list[Part]:
-    waiting, known = [document.root], {document.root}
-    while waiting:
-        part = waiting.pop()
-        for other in [*same_value(part), *_inner(part, _ONE_OF), *_inner(part, _ALL_OF)]:
-            if other not in known:
-                known.add(other)
-                waiting.append(other)
-    return sorted(known, key=lambda part: part.number)
+def _asked_along(part: Part) -> list[Part]:
+    """Schemas that are asked about the same value, or about members, their names or items in it."""
+    return [*same_value(part), *_inner(part, _ONE_OF), *_inner(part, _ALL_OF)]
 
 
 def _load(root: Part, parts: list[Part]) -> int:

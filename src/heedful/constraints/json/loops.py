@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from heedful.constraints.json.parts import Document, Part
@@ -14,16 +14,20 @@ _SINGLE = ("not", "if", "then", "else")
 
 def refuse_loops(document: Document) -> None:
     """Raises ValueError, in words; what goes into a member or an item first is no loop."""
-    waiting, known = [document.root], {document.root}
+    finished: set[Part] = set()
+    for part in reachable(document.root, lambda part: [*same_value(part), *document.inside(part)]):
+        _follow(part, finished)
+
+
+def reachable(root: Part, around: Callable[[Part], Iterable[Part]]) -> list[Part]:
+    """`root` and all schemas that `around` leads to, in the order in which they were met first."""
+    waiting, known = [root], {root}
     while waiting:
-        part = waiting.pop()
-        for other in [*same_value(part), *document.inside(part)]:
+        for other in around(waiting.pop()):
             if other not in known:
                 known.add(other)
                 waiting.append(other)
-    finished: set[Part] = set()
-    for part in sorted(known, key=lambda part: part.number):
-        _follow(part, finished)
+    return sorted(known, key=lambda part: part.number)
 
 
 def _follow(start: Part, finished: set[Part]) -> None:
