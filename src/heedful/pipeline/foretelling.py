@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from heedful.pipeline.run import graph_of, run
+from heedful.pipeline.run import run
 from heedful.pipeline.settings import HeedfulSettings, Overrides, settings_from
 from heedful.project.folder import Project
 from heedful.project.progress import Watcher
@@ -14,8 +14,8 @@ from heedful.records import Example, Task, read_examples
 
 def foretell_project(project: Project, settings: HeedfulSettings, watcher: Watcher, *, purpose: str) -> dict[str, Any]:
     """Of the project's tuning; what comes before it is built if it is stale."""
-    run(project, settings, watcher, until="curate", purpose=purpose)
-    rows = read_examples(graph_of(project, settings, watcher).folder("curate") / "data.parquet")
+    curated = run(project, settings, watcher, until="curate", purpose=purpose)[-1]
+    rows = read_examples(curated.folder / "data.parquet")
     return _foretold(rows, (), settings, watcher)
 
 
