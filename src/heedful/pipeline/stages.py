@@ -16,7 +16,7 @@ import filecmp
 import json
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,7 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
     from heedful.report import ReportData, write_report
 
     made = {stage: read_json(folder / MANIFEST) for stage, folder in context.inputs.items()}
+    sweep = _sweep_of(context.inputs["tune"])
     write_report(
         context.draft.folder / "report.html",
         ReportData(
@@ -258,8 +259,8 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
             ledger=read_json(context.inputs["tune"] / "ledger.json"),
             history=read_json(context.inputs["tune"] / "history.json"),
             best_step=made["tune"]["counts"].get("best_step"),
-            metrics=_metrics_of(context),
-            sweep=_sweep_of(context.inputs["tune"]),
+            metrics=_metrics_of(context, sweep),
+            sweep=sweep,
             settings=context.settings.model_dump(mode="json"),
             versions=versions(),
             seconds={
@@ -270,13 +271,11 @@ def _write_report(context: Context, results: Mapping[str, Any]) -> None:
     )
 
 
-def _metrics_of(context: Context) -> list[dict[str, Any]]:
-    """What training logged; of a sweep the winner's, who stands first."""
+def _metrics_of(context: Context, tried: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What training logged; of the sweep `tried` the winner's, who stands first."""
     from heedful.train.watching.log import read_metrics
 
-    tuned = context.inputs["tune"]
-    log = context.project.training_log("tune", tuned.name)
-    tried = _sweep_of(tuned)
+    log = context.project.training_log("tune", context.inputs["tune"].name)
     return read_metrics(log / f"sweep-{tried[0]['number']}" if tried else log)
 
 
