@@ -250,9 +250,8 @@ def _best(data: ReportData) -> Mapping[str, Any] | None:
     """The entry whose weights were kept; else that with the lowest validation loss, the first of equals."""
     measured = [row for row in data.history if row.get("validation_loss") is not None]
     kept = [row for row in measured if row["step"] == data.best_step]
-    return (
-        kept[0] if kept else min(measured, key=lambda row: (row["validation_loss"], row["step"])) if measured else None
-    )
+    lowest = min(measured, key=lambda row: (row["validation_loss"], row["step"]), default=None)
+    return kept[0] if kept else lowest
 
 
 def _curve(data: ReportData) -> tuple[str, Markup] | None:
