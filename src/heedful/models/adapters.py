@@ -24,8 +24,7 @@ def add_lora(loaded: LoadedModel, *, rank: int, alpha: float, dropout: float, se
 
     The new model answers as its base until it is trained: one of each adapter's two matrices starts at zero.
     """
-    if isinstance(loaded.model, PeftModel):
-        raise ModelError(f"{loaded.name} already carries an adapter; load its base and train that")
+    check_bare(loaded)
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -34,11 +33,21 @@ def add_lora(loaded: LoadedModel, *, rank: int, alpha: float, dropout: float, se
         bias="none",
         task_type="SEQ_2_SEQ_LM" if loaded.is_encoder_decoder else "CAUSAL_LM",
     )
+    return replace(loaded, model=wrapped(loaded.model, config, seed=seed))
+
+
+def check_bare(loaded: LoadedModel) -> None:
+    """Raise ModelError for a model that carries an adapter, since it can take no other."""
+    if isinstance(loaded.model, PeftModel):
+        raise ModelError(f"{loaded.name} already carries an adapter; load its base and train that")
+
+
+def wrapped(base: Any, config: Any, *, seed: int) -> Any:
+    """`base` with an adapter of peft's `config`; `seed` decides its first weights."""
     # peft draws from torch's global state, which must look untouched afterwards.
     with torch.random.fork_rng(), without_future_warnings():
         torch.manual_seed(seed)
-        model = get_peft_model(loaded.model, config)
-    return replace(loaded, model=model)
+        return get_peft_model(base, config)
 
 
 def save_checkpoint(loaded: LoadedModel, folder: Path, *, template_hash: str, extra: Mapping[str, Any]) -> None:

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+from peft import PeftModel, PrefixTuningConfig, PromptTuningConfig
 from transformers.cache_utils import DynamicCache
 
 from heedful.errors import ModelError
-from heedful.models._libraries import without_future_warnings
+from heedful.models.adapters import check_bare, wrapped
 from heedful.models.loading import LoadedModel
 
 Kind = Literal["prefix", "prompt", ""]
@@ -94,15 +94,13 @@ def prefix_cache(model: Any, num_rows: int, cache: DynamicCache | None = None) -
 
 
 def _check(loaded: LoadedModel, ids: Sequence[int]) -> None:
-    if isinstance(loaded.model, PeftModel):
-        raise ModelError(f"{loaded.name} already carries an adapter; load its base and train that")
+    check_bare(loaded)
     assert ids, "virtual tokens begin as real ones"
 
 
 def _wrapped(base: Any, config: Any) -> Any:
-    # peft draws first weights from torch's global state, which must look untouched afterwards.
-    with torch.random.fork_rng(), without_future_warnings():
-        return get_peft_model(base, config)
+    """What is drawn is overwritten at once, so any seed does."""
+    return wrapped(base, config, seed=0)
 
 
 def _weight(model: Any) -> torch.nn.Parameter:
