@@ -8,10 +8,9 @@ Shapes: B rows, T tokens, V ids, E embedding, H hidden units, L layers.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -19,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from heedful.errors import InputError, ModelError, SettingsError
-from heedful.project import atomic_folder, read_json, write_json
+from heedful.models._saved import CONFIG, WEIGHTS, read_config
+from heedful.project import atomic_folder, write_json
 from heedful.project.settings import nearest
 
 MODEL_TYPE = "heedful-lstm"
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 State = tuple[torch.Tensor, torch.Tensor]
 """Hidden and cell state, (L, B, H) each."""
@@ -146,8 +145,8 @@ class LstmLanguageModel(nn.Module):
         if self.config.tie_embeddings:
             del weights["head.weight"]
         with atomic_folder(folder) as partial:
-            write_json(partial / _CONFIG, {"model_type": MODEL_TYPE, **asdict(self.config)})
-            save_file(weights, partial / _WEIGHTS)
+            write_json(partial / CONFIG, {"model_type": MODEL_TYPE, **asdict(self.config)})
+            save_file(weights, partial / WEIGHTS)
         return folder
 
     @classmethod
@@ -155,24 +154,17 @@ class LstmLanguageModel(nn.Module):
         """Read what `save` wrote, in evaluation mode; raises ModelError for anything else."""
         model = cls(_read_config(folder))
         try:
-            weights = load_file(folder / _WEIGHTS)
+            weights = load_file(folder / WEIGHTS)
             if model.config.tie_embeddings:
                 weights["head.weight"] = weights["embedding.weight"]
             model.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise ModelError(f"{folder} holds no weights that fit its {_CONFIG}: {error}") from None
+            raise ModelError(f"{folder} holds no weights that fit its {CONFIG}: {error}") from None
         return model.eval()
 
 
 def _read_config(folder: Path) -> LstmConfig:
-    path = folder / _CONFIG
-    try:
-        values: Any = read_json(path)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read {path}: {error}; expected a folder that an LSTM was saved to") from None
-    kind = values.pop("model_type", None) if isinstance(values, dict) else None
-    if kind != MODEL_TYPE:
-        raise ModelError(f"{path} describes a model of type {kind!r}, expected {MODEL_TYPE!r}")
+    path, values = folder / CONFIG, read_config(folder, MODEL_TYPE, "an LSTM")
     names = [field.name for field in fields(LstmConfig)]
     if unknown := [name for name in values if name not in names]:
         raise ModelError(f"{path}: unknown setting {unknown[0]!r}; {nearest(unknown[0], names)}")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -15,12 +13,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from heedful.errors import InputError, ModelError
+from heedful.models._saved import CONFIG, WEIGHTS, read_config
 from heedful.models.ngram.counting import Indices, Numbers, Words, adjusted, count, joined
 from heedful.models.ngram.smoothing import Discounts, Floats, Table, discounts, smooth
-from heedful.project import Settings, Watcher, atomic_folder, read_json, write_json
+from heedful.project import Settings, Watcher, atomic_folder, write_json
 
 MODEL_TYPE = "heedful-ngram"
-_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 
 
 class NGramSettings(Settings):
@@ -113,16 +111,16 @@ class NGramModel:
             for name in ("keys", "logprobs", "backoffs")
         }
         with atomic_folder(folder) as partial:
-            write_json(partial / _CONFIG, config)
-            save_file(tensors, partial / _WEIGHTS)
+            write_json(partial / CONFIG, config)
+            save_file(tensors, partial / WEIGHTS)
         return folder
 
     @classmethod
     def load(cls, folder: Path) -> NGramModel:
         """Read what `save` wrote; raises ModelError for anything else."""
-        config = _read_config(folder)
+        config = read_config(folder, MODEL_TYPE, "an n-gram model")
         try:
-            tensors = load_file(folder / _WEIGHTS)
+            tensors = load_file(folder / WEIGHTS)
             tables = tuple(
                 Table(*(tensors[f"{length}.{name}"] for name in ("keys", "logprobs", "backoffs")))
                 for length in range(1, config["order"] + 1)
@@ -178,15 +176,3 @@ def _look_up(keys: Numbers, wanted: Numbers) -> Numbers:
         return np.full(len(wanted), -1)
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, places, -1)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / _CONFIG
-    try:
-        config = read_json(path)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot read {path}: {error}; expected a folder that an n-gram model was saved to") from None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != MODEL_TYPE:
-        raise ModelError(f"{path} describes a model of type {kind!r}, expected {MODEL_TYPE!r}")
-    return dict(config)
