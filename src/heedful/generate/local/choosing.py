@@ -33,6 +33,8 @@ class LazyConstraint(Protocol):
     def start(self) -> Any: ...
     def permits(self, state: Any, token: int) -> bool: ...
     def sure(self, state: Any) -> Sequence[int]: ...  # some that may come; at least one
+    def mask(self, state: Any) -> NDArray[np.bool_] | None: ...  # (vocabulary,) what may come; None if not at hand
+    def allowed(self, state: Any) -> NDArray[np.bool_]: ...  # the same, however long that takes
     def advance(self, state: Any, token: int) -> Any: ...
     def num_missing(self, state: Any) -> int: ...  # things that the answer still lacks
     def advancing(self, state: Any) -> Sequence[int]: ...  # tokens that bring one of them nearer, if they may come
@@ -152,7 +154,7 @@ class Chooser:
         values, refused, token = logits.float().numpy(force=True).copy(), [first], first
         for number in range(_NUM_TRIED):
             values[token] = -np.inf
-            if number == _NUM_SINGLY and hasattr(self._lazy, "mask"):
+            if number == _NUM_SINGLY:
                 refused += self._ruled_out(values, self._lazy.mask(self._state))
             if values.max() == -np.inf:
                 break
@@ -160,7 +162,7 @@ class Chooser:
             if self._lazy.permits(self._state, token):
                 return token, refused
             refused.append(token)
-        if self._generator is not None and hasattr(self._lazy, "allowed"):
+        if self._generator is not None:
             # What may come is far from what the model would say: all of it has to be known for a fair draw.
             self._ruled_out(values, self._lazy.allowed(self._state))
             if values.max() > -np.inf:
