@@ -10,9 +10,12 @@ import pytest
 
 from heedful.errors import ProjectError, SettingsError
 from heedful.models import load
+from heedful.project import Silent
 from heedful.records import Example, Task, TaskExample
 from heedful.train import TuneSettings, tune
+from heedful.train.loop import SupervisedLoop
 from heedful.train.task_settings import EncodingSettings, MixingSettings
+from heedful.train.tuning import predict_only
 
 
 @pytest.fixture
@@ -153,6 +156,22 @@ def test_contrastive_steps_are_whole_whatever_the_limit(
         assert one == pytest.approx(other, rel=1e-5)
         assert one["contrastive"] > 0, "every batch has something to pull together"
         assert "validation_contrastive" not in one
+
+
+@pytest.mark.parametrize(("values", "num_rows"), [({"contrastive_weight": 0.5}, 4), ({}, 1)])
+def test_what_is_tried_out_is_what_is_trained(
+    data: list[Example], settings: TuneSettings, monkeypatch: pytest.MonkeyPatch, values: Any, num_rows: int
+) -> None:
+    tried: list[int] = []
+    try_out = SupervisedLoop.try_out
+
+    def noted(loop: Any, rows: Any) -> None:
+        tried.append(len(rows))
+        try_out(loop, rows)
+
+    monkeypatch.setattr(SupervisedLoop, "try_out", noted)
+    predict_only(data, changed(settings, micro_batch_tokens=1, **values), seed=5, watcher=Silent())
+    assert tried == [num_rows] * 3  # whole steps of 4 rows where they are compared, else rows alone
 
 
 @pytest.mark.parametrize(

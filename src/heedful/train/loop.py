@@ -342,10 +342,7 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     def epoch(self) -> Iterator[list[list[RowType]]]:
         """The rows of the first epoch, by step and micro-batch."""
         for indices in self._order.batches(0):
-            groups = micro_batches(
-                indices, self._lengths, self._settings.micro_batch_tokens, padded=not self._objective.is_packed
-            )
-            yield [[self._rows[index] for index in group] for group in groups]
+            yield _in_groups(self._objective, self._rows, indices, self._settings)
 
     def try_out(self, rows: Sequence[RowType]) -> None:
         """Compute a micro-batch and its gradients, and forget them: no weight and no stream is another afterwards."""
@@ -401,16 +398,20 @@ class SupervisedLoop(Generic[RowType, BatchType]):
 def _in_micro_batches(
     objective: Objective[RowType, BatchType], rows: Sequence[RowType], indices: Iterable[int], settings: TuneSettings
 ) -> Iterator[BatchType]:
+    return (objective.build(group) for group in _in_groups(objective, rows, indices, settings))
+
+
+def _in_groups(
+    objective: Objective[RowType, Any], rows: Sequence[RowType], indices: Iterable[int], settings: TuneSettings
+) -> list[list[RowType]]:
+    """The rows of each micro-batch."""
     if objective.takes_whole_steps:
-        yield objective.build([rows[index] for index in indices])
-        return
+        return [[rows[index] for index in indices]]
     # Only the rows of this step are looked at: there may be millions, which lie on disk.
     chosen = [rows[index] for index in sorted(indices)]
     lengths = [row.num_tokens for row in chosen]
-    for group in micro_batches(
-        range(len(chosen)), lengths, settings.micro_batch_tokens, padded=not objective.is_packed
-    ):
-        yield objective.build([chosen[place] for place in group])
+    groups = micro_batches(range(len(chosen)), lengths, settings.micro_batch_tokens, padded=not objective.is_packed)
+    return [[chosen[place] for place in group] for group in groups]
 
 
 def _add(totals: dict[str, float], values: Mapping[str, float]) -> None:
