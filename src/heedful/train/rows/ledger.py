@@ -106,14 +106,19 @@ def describe(ledgers: Mapping[str, SplitLedger]) -> str:
         values = [getattr(entry, name) for entry in ledgers.values()]
         counts = [len(value) if isinstance(value, tuple) else value for value in values]
         rows.append([name.replace("_", " "), *(f"{count:,}" for count in counts)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    lines = aligned(rows)
     for split, entry in ledgers.items():
         if entry.untrained_examples:
             lines.append(f"left out of {split}, nothing of the answer remains: {_ids(entry.untrained_examples)}")
         if entry.dropped_examples:
             lines.append(f"left out of {split}, longer than tune.max_length: {_ids(entry.dropped_examples)}")
     return "\n".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others, numbers all, to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def check(ledger: SplitLedger, *, max_length: int) -> None:

@@ -20,6 +20,7 @@ from heedful.project import stream
 from heedful.project.settings import nearest
 from heedful.records import Example
 from heedful.train.rows.batches import epoch_batches
+from heedful.train.rows.ledger import aligned
 from heedful.train.task_settings import MixingSettings
 
 _MAX_TASKS_SAID = 20
@@ -209,8 +210,7 @@ def describe(mixture: Mixture, epochs: int) -> str:
         table.append(
             [entry["task"], f"{entry['rows']:,}", f"{entry['rows_per_epoch']:,}", f"{entry['share']:.1%}", times]
         )
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in table]
+    lines = aligned(table)
     if len(entries) > _MAX_TASKS_SAID:
         lines.append(f"and {len(entries) - _MAX_TASKS_SAID} smaller tasks; ledger.json lists all")
     return "\n".join(lines)
