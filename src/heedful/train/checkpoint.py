@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from heedful.errors import ProjectError, StorageError
 from heedful.project import Watcher, atomic_folder, read_json, write_json
+from heedful.project.artifacts import file_hash
 from heedful.project.atomic import remove_partials
 from heedful.records import digest
 
@@ -83,7 +83,7 @@ class CheckpointStore:
                 "identity": self._identity,
                 "step": snapshot.step,
                 "state": dict(snapshot.state),
-                "files": {name: _file_hash(folder / name) for name in files},
+                "files": {name: file_hash(folder / name) for name in files},
             }
             write_json(folder / _STATE, {"checksum": digest(content), **content})
 
@@ -110,7 +110,7 @@ class CheckpointStore:
             if checksum != digest(content):
                 return f"{_STATE} does not match its checksum"
             for name, expected in content["files"].items():
-                if _file_hash(folder / Path(name).name) != expected:
+                if file_hash(folder / Path(name).name) != expected:
                     return f"{name} does not match its hash"
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return f"{type(error).__name__}: {error}"
@@ -140,8 +140,3 @@ def _read(folder: Path) -> Snapshot:
         best=load_file(folder / _BEST) if _BEST in content["files"] else None,
         state=content["state"],
     )
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
