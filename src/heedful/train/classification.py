@@ -28,11 +28,13 @@ from heedful.errors import InputError, ModelError
 from heedful.models._libraries import silence
 from heedful.models.names import file_sha256, identity_of, locate
 from heedful.project import Watcher, atomic_folder, read_json, stream_seed, write_json
+from heedful.project.artifacts import file_hash
 from heedful.project.settings import Settings
 from heedful.records import digest
 from heedful.train.computing.ways import computed_in, dtype_of
 from heedful.train.loop import Objective, SupervisedLoop
 from heedful.train.optimizer import copy_into
+from heedful.train.rows.batches import rectangle
 from heedful.train.settings import Precision, TuneSettings
 
 NONE = "none"
@@ -174,12 +176,7 @@ class _Batch:
 
 
 def _build(rows: Sequence[_Row], pad_id: int = 0) -> _Batch:
-    longest = max(row.num_tokens for row in rows)
-    input_ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for place, row in enumerate(rows):
-        input_ids[place, : row.num_tokens] = torch.tensor(row.input_ids)
-        mask[place, : row.num_tokens] = True
+    input_ids, mask = rectangle([row.input_ids for row in rows], pad_id)
     labels = torch.tensor([row.label for row in rows])
     return _Batch(input_ids, mask, labels, sum(row.num_tokens for row in rows))
 
@@ -257,15 +254,21 @@ def load_encoder(name: str) -> tuple[Any, Any, Path]:
     folder = _packaged(name) if name in PACKAGED else locate(name).path
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"{folder} holds no *.safetensors weights; name an encoder that does")
+    model, tokenizer = _read(folder)
+    if model.config.is_encoder_decoder:
+        raise ModelError(f"{folder} is an encoder-decoder; name an encoder like BERT, or a decoder")
+    return model.requires_grad_(True), tokenizer, folder
+
+
+def _read(folder: Path) -> tuple[Any, Any]:
+    """Encoder and tokenizer, from nowhere but the folder."""
     known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **known)
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **known)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder} cannot be read as an encoder: {str(error).splitlines()[0]}") from error
-    if model.config.is_encoder_decoder:
-        raise ModelError(f"{folder} is an encoder-decoder; name an encoder like BERT, or a decoder")
-    return model.requires_grad_(True), tokenizer, folder
+    return model, tokenizer
 
 
 def _packaged(name: str) -> Path:
@@ -332,7 +335,7 @@ class Classifier:
                 "threshold": self.threshold,
                 "max_length": self._texts._max_length,
                 "encoder": encoder,
-                "weights_sha256": {path.name: file_sha256(path) for path in sorted(draft.glob("*.safetensors"))},
+                "weights_sha256": {path.name: file_hash(path) for path in sorted(draft.glob("*.safetensors"))},
             }
             write_json(draft / _FACTS, facts)
 
@@ -355,11 +358,7 @@ def load_classifier(folder: Path) -> Classifier:
         path = folder / Path(name).name
         if not path.is_file() or file_sha256(path) != expected:
             raise ModelError(f"{path} is missing, damaged or was exchanged; train the classifier again")
-    encoder_folder = folder.resolve()
-    tokenizer = AutoTokenizer.from_pretrained(encoder_folder, local_files_only=True, trust_remote_code=False)
-    encoder = AutoModel.from_pretrained(
-        encoder_folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
-    )
+    encoder, tokenizer = _read(folder.resolve())
     network = _Network(encoder.requires_grad_(False), len(facts["labels"]))
     network.head.load_state_dict(load_file(folder / _HEAD))
     texts = _Texts(tokenizer, facts["max_length"])

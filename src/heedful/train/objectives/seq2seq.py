@@ -19,6 +19,7 @@ from heedful.render import Pair, Renderer
 from heedful.train.computing.forward import logits_only_where
 from heedful.train.computing.head import loss_of_logits
 from heedful.train.loop import Objective
+from heedful.train.rows.batches import rectangle
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ class PairBatch:
 
 def pad_pairs(rows: Sequence[PairRow]) -> PairBatch:
     """Put rows into two rectangles. Which id pads does not matter: masked or coming last, nobody looks at it."""
-    source_ids, source_mask = _padded([row.source_ids for row in rows])
-    target_ids, target_mask = _padded([row.target_ids if row.weight > 0 else () for row in rows])
+    source_ids, source_mask = rectangle([row.source_ids for row in rows])
+    target_ids, target_mask = rectangle([row.target_ids if row.weight > 0 else () for row in rows])
     return PairBatch(
         source_ids=source_ids,
         source_mask=source_mask,
@@ -117,13 +118,6 @@ def pad_pairs(rows: Sequence[PairRow]) -> PairBatch:
         num_tokens=sum(row.num_tokens for row in rows),
         weight=sum(row.weight * row.num_trained for row in rows),
     )
-
-
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    width = max(map(len, rows))
-    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long)
-    lengths = torch.tensor([len(row) for row in rows])
-    return ids, torch.arange(width) < lengths[:, None]
 
 
 def seq2seq_loss(model: Any, batch: PairBatch) -> tuple[torch.Tensor, dict[str, float]]:

@@ -92,6 +92,14 @@ def pad(rows: Sequence[TokenRow]) -> TokenBatch:
     )
 
 
+def rectangle(rows: Sequence[Sequence[int]], filler: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, T) with `filler` at the ends, and a mask (B, T), True = a token."""
+    width = max(map(len, rows))
+    ids = torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows], dtype=torch.long)
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(width) < lengths[:, None]
+
+
 class Order(Protocol):
     """Which rows meet in which step; both are the same whenever they are asked for."""
 
