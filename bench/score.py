@@ -27,11 +27,10 @@ import os
 import platform
 import random
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -45,6 +44,7 @@ from heedful.generate.engine import ScoreRequest
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, folder_of, load
 from peers.environments import python_of
+from peers.jobs import Ask, peer
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
@@ -102,7 +102,9 @@ def main() -> None:
     ids = encoded(loaded, pairs)
     say(f"{len(pairs) // 4:,} items, {len(pairs):,} options, {sum(len(one) + len(two) for one, two in ids):,} tokens in all "
         f"without sharing, {sum(len(two) for _, two in ids):,} of them scored")  # fmt: skip
-    with peer() as (ask, versions), ExitStack() as engines:
+    threads = torch.get_num_threads()
+    lm_eval = peer("lm-eval", python_of("lm-eval"), "lm_eval_side.py", folder_of(MODEL), threads)
+    with lm_eval as (ask, versions), ExitStack() as engines:
         ids_equal = ask({"do": "encode", "pairs": pairs})["ids"] == [list(map(list, both)) for both in ids]
         fastest, sides = best_of_peer(ask, spread(rounds))
         opened = {
@@ -256,39 +258,6 @@ def gemm_peak(dtype: torch.dtype) -> float:
 
 
 # -- lm-eval ---------------------------------------------------------------------------------------------------------------
-
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-@contextmanager
-def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
-    """A process that answers jobs, and what it runs."""
-    command = [
-        str(python_of("lm-eval")),
-        str(HERE / "peers" / "lm_eval_side.py"),
-        str(folder_of(MODEL)),
-        str(torch.get_num_threads()),
-    ]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        lines, jobs = process.stdout, process.stdin
-
-        def answer() -> dict[str, Any]:
-            line = lines.readline()
-            if not line:
-                sys.exit("lm-eval's process ended; what it said stands above")
-            content: dict[str, Any] = json.loads(line)
-            return content
-
-        def ask(job: dict[str, Any]) -> dict[str, Any]:
-            print(json.dumps(job), file=jobs, flush=True)
-            return answer()
-
-        try:
-            yield ask, answer()["versions"]
-        finally:
-            jobs.close()
 
 
 def best_of_peer(ask: Ask, items: Sequence[Item]) -> tuple[str, dict[str, Side]]:

@@ -21,12 +21,10 @@ import json
 import os
 import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -45,6 +43,7 @@ from heedful.train.objectives.instruction import packed, packed_loss, rows
 from heedful.train.rows.batches import TokenRow
 from heedful.train.rows.packing import pack
 from peers.environments import python_of
+from peers.jobs import Ask, peer
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
@@ -79,7 +78,8 @@ def main() -> None:
     num_tokens = sum(row.num_tokens for row in some)
     say(f"{len(some)} rows, {num_tokens:,} tokens, {sum(row.num_trained for row in some):,} of them trained")
     ratios: dict[str, float] = {}
-    with peer() as (ask, versions):
+    threads = torch.get_num_threads()
+    with peer("TRL", python_of("trl"), "trl_side.py", folder_of(MODEL), threads) as (ask, versions):
         is_trls_loss = first_losses_equal(ask, some[:ROWS_PER_STEP])
         for kind in ("full", "lora"):
             setting = best_of_trl(ask, some, kind)
@@ -223,39 +223,6 @@ def prefix_sharing() -> tuple[float, bool]:
 
 
 # -- TRL -------------------------------------------------------------------------------------------------------------------
-
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-@contextmanager
-def peer() -> Iterator[tuple[Ask, dict[str, str]]]:
-    """A process that answers jobs, and what it runs."""
-    side = HERE / "peers" / "trl_side.py"
-    command = [str(python_of("trl")), str(side), str(folder_of(MODEL)), str(torch.get_num_threads())]
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True) as process,
-    ):
-        assert process.stdin is not None
-        assert process.stdout is not None
-        lines, jobs = process.stdout, process.stdin
-
-        def answer() -> dict[str, Any]:
-            line = lines.readline()
-            if not line:
-                said.seek(0)
-                sys.exit("TRL's process ended:\n" + said.read().decode(errors="replace")[-2000:])
-            content: dict[str, Any] = json.loads(line)
-            return content
-
-        def ask(job: dict[str, Any]) -> dict[str, Any]:
-            print(json.dumps(job), file=jobs, flush=True)
-            return answer()
-
-        try:
-            yield ask, answer()["versions"]
-        finally:
-            jobs.close()
 
 
 def theirs(

@@ -8,16 +8,15 @@ or {"do": "encode", "pairs": [...]} -> {"ids": [[context ids, continuation ids],
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from importlib.metadata import version
 from typing import Any
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 import torch
+from jobs import answer_jobs
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
@@ -25,8 +24,6 @@ from lm_eval.models.huggingface import HFLM
 def main() -> None:
     folder, threads = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(threads)
-    # Libraries print as they like; answers go where nobody else writes.
-    answers, sys.stdout = sys.stdout, sys.stderr
     models: dict[str, HFLM] = {}
 
     def model(dtype: str) -> HFLM:
@@ -34,16 +31,12 @@ def main() -> None:
             models[dtype] = HFLM(pretrained=folder, device="cpu", dtype=dtype, backend="causal", batch_size=1)
         return models[dtype]
 
-    def answer(content: dict[str, Any]) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
-    answer({"versions": {name: version(name) for name in ("lm-eval", "torch", "transformers")}})
-    for line in sys.stdin:
-        job = json.loads(line)
+    def answered(job: dict[str, Any]) -> dict[str, Any]:
         if job["do"] == "encode":
-            answer({"ids": [model("float32")._encode_pair(*pair) for pair in job["pairs"]]})
-        else:
-            answer(scored(model(job["dtype"]), job["batch_size"], job["pairs"]))
+            return {"ids": [model("float32")._encode_pair(*pair) for pair in job["pairs"]]}
+        return scored(model(job["dtype"]), job["batch_size"], job["pairs"])
+
+    answer_jobs(("lm-eval", "torch", "transformers"), answered)
 
 
 def scored(model: HFLM, batch_size: int, pairs: list[list[str]]) -> dict[str, Any]:

@@ -9,18 +9,17 @@ Steps are timed by a callback, from the beginning of a step to its end; loading,
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from typing import Any
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "WANDB_DISABLED": "true"}
 
 import torch
 from datasets import Dataset
+from jobs import answer_jobs
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -55,18 +54,14 @@ class Clock(TrainerCallback):  # type: ignore[misc]
 def main() -> None:
     folder, threads = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(threads)
-    # Libraries print as they like; answers go where nobody else writes.
-    answers, sys.stdout = sys.stdout, sys.stderr
 
-    def answer(content: dict[str, Any]) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
-    answer({"versions": {name: version(name) for name in ("trl", "torch", "transformers", "peft")}})
-    for line in sys.stdin:
+    def answered(job: dict[str, Any]) -> dict[str, Any]:
         try:
-            answer(trained(folder, json.loads(line)))
+            return trained(folder, job)
         except Exception as error:  # What does not run here is said.
-            answer({"error": f"{type(error).__name__}: {error}"[:300]})
+            return {"error": f"{type(error).__name__}: {error}"[:300]}
+
+    answer_jobs(("trl", "torch", "transformers", "peft"), answered)
 
 
 def trained(folder: str, job: dict[str, Any]) -> dict[str, Any]:
