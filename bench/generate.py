@@ -18,9 +18,7 @@ import json
 import math
 import os
 import platform
-import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
@@ -29,6 +27,7 @@ from typing import Any
 
 import torch
 
+from common import alpaca_rows
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, load
@@ -255,12 +254,7 @@ def interleaved(runs: dict[str, Callable[[], list[list[int]]]]) -> dict[str, flo
 
 
 def alpaca(num: int) -> list[str]:
-    path = DATA / "alpaca" / "alpaca_data.json.gz"
-    if not path.is_file():
-        sys.exit(f"no {path}: set HEEDFUL_SHARED_DATA to the folder with the development data")
-    rows: list[dict[str, str]] = json.loads(gzip.decompress(path.read_bytes()))
-    random.Random(0).shuffle(rows)
-    return [row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "") for row in rows[:num]]
+    return [row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "") for row in alpaca_rows()[:num]]
 
 
 def text(num_bytes: int) -> str:

@@ -25,7 +25,6 @@ import platform
 import pydoc_data.topics
 import resource
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -39,6 +38,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from common import machine, say, shared
 from heedful.metrics.bits import TextScorer, text_bits_per_byte
 from heedful.models.characters import ByteIds, CharacterIds, TextIds
 from heedful.models.lstm import LstmConfig, LstmLanguageModel
@@ -48,7 +48,6 @@ from heedful.project import Silent, stream_seed
 from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 SECONDS = float(os.environ.get("HEEDFUL_BENCH_SECONDS", "600"))
 NUM_COUNTED = 10_000_000
 KENLM_ORDER = 6
@@ -243,9 +242,7 @@ TRAINED: list[Callable[[Corpus], Row]] = [lstm]
 
 
 def corpora() -> list[Corpus]:
-    path = DATA / "corpus_tinyshakespeare" / "input.txt.gz"
-    if not path.is_file():
-        sys.exit(f"no {path}: set HEEDFUL_SHARED_DATA to the folder with the development data")
+    path = shared("corpus_tinyshakespeare/input.txt.gz")
     topics = pydoc_data.topics.topics
     return [
         Corpus.of("Tiny Shakespeare", gzip.decompress(path.read_bytes()).decode("utf-8")),
@@ -356,15 +353,11 @@ def main() -> None:
             "perplexity_equals_kenlm": max(differences.values()) <= 1e-4,
             "ten_million_in_two_minutes": max(seconds.values()) <= 120,
         },
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": {name: version(name) for name in ("torch", "numpy", "tokenizers")}
         | {"python": platform.python_version()},
     }
     print(json.dumps(result))
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

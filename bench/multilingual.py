@@ -30,7 +30,6 @@ import gzip
 import json
 import math
 import os
-import platform
 import random
 import sys
 import tempfile
@@ -44,6 +43,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from common import DATA, machine, say, shared
 from heedful.errors import HeedfulError
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
@@ -65,8 +65,6 @@ from heedful.train.objectives.instruction import rows
 from heedful.train.rows.packing import pack
 from heedful.train.tuning import predict_only
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 MODEL = os.environ.get("HEEDFUL_BENCH_MODEL", "gemma3-270m-base-q4_k_m")
 SECONDS = float(os.environ.get("HEEDFUL_BENCH_SECONDS", "900"))
 NUM_PROMPTS = int(os.environ.get("HEEDFUL_BENCH_PROMPTS", "40"))
@@ -109,8 +107,7 @@ class Measured:
 
 def main() -> None:
     started = time.perf_counter()
-    if not DATA.is_dir():
-        sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
+    shared()
     base = load(MODEL)
     renderer = renderer_for(base)
     splits = {language: split(language, renderer) for language in LANGUAGES}
@@ -409,13 +406,9 @@ def summary(results: dict[Language, dict[str, Any]], training: dict[str, Any], s
         "full": SECONDS >= 900 and NUM_PROMPTS >= 40,
         "seconds": round(seconds),
         "precision": str(dtype_of("auto", torch.device("cpu"))).removeprefix("torch."),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,9 @@ HEEDFUL_BENCH_EPOCHS  other than 6
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import platform
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -31,6 +28,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from common import lines, machine, say
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.metrics import rouge_l
@@ -43,9 +41,7 @@ from heedful.train.computing.ways import computed_fast, dtype_of
 from heedful.train.objectives.instruction import packed, rows
 from heedful.train.settings import USUAL_RATES
 
-HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 TASK = "task875_emotion_classification"
 NUM_VALIDATION, NUM_TEST = 20, 60
 RATES = {name: USUAL_RATES[name] for name in ("lora", "prefix", "prompt")}
@@ -118,8 +114,7 @@ def summary(results: dict[str, Result], num_model: int) -> dict[str, Any]:
         "learning_rates": RATES,
         "epochs": COMMON["epochs"],
         "precision": str(dtype_of("auto", torch.device("cpu"))),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
 
@@ -174,11 +169,7 @@ def num_saved(folder: Path) -> int:
 
 def chosen() -> list[Example]:
     """The task's rows: its definition, a sentence, and the emotion in it."""
-    path = DATA / "super_natural_instructions" / "tasks.jsonl.gz"
-    if not path.is_file():
-        sys.exit(f"no {path}: set HEEDFUL_SHARED_DATA to the folder with the development data")
-    tasks = map(json.loads, gzip.decompress(path.read_bytes()).decode().splitlines())
-    task = next(task for task in tasks if task["task"] == TASK)
+    task = next(task for task in lines("super_natural_instructions/tasks.jsonl.gz") if task["task"] == TASK)
     some = task["instances"]
     random.Random(0).shuffle(some)
     return [
@@ -197,10 +188,6 @@ def split_of(place: int) -> Split:
     if place < NUM_VALIDATION:
         return "validation"
     return "test" if place < NUM_VALIDATION + NUM_TEST else "train"
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import gzip
 import json
 import os
-import platform
 import random
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -35,20 +32,18 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from common import DATA, alpaca_rows, gemm_peak, lines, machine, say, shared
 from heedful.generate.engine import ScoreRequest
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, folder_of, load
 from peers.environments import python_of
 from peers.jobs import Ask, peer
 
-HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_ITEMS = int(os.environ.get("HEEDFUL_BENCH_ITEMS", "2000"))
 BATCH_SIZES = (1, 8, 16, 32, 64)
 NUM_TRIED, NUM_FORMAT_TRIED = max(2, min(32, NUM_ITEMS // 20)), 4
@@ -118,7 +113,7 @@ def main() -> None:
         names = (f"ours {fastest}", "ours int8", f"lm-eval {fastest}")
         found = interleaved(rounds, {name: sides[name] for name in names})
         say(f"ours reads {work.num_read:,} tokens and computes {work.num_scored:,} rows of logits")
-        share = work.operations / seconds_of(found[names[0]]) / gemm_peak(getattr(torch, fastest))
+        share = work.operations / seconds_of(found[names[0]]) / gemm_peak(getattr(torch, fastest), 1024)
         say(f"every {EVERY}th item, in 32 bits")
         exact = interleaved(few, {name: sides[name] for name in ("ours float32", "lm-eval float32")})
     checks = {"ids_equal": ids_equal, **compared(loaded, few, exact)}
@@ -137,8 +132,7 @@ def main() -> None:
         "by_source": {name: round(value, 2) for name, value in by_source.items()},
         "checks": checks | {"three_times_faster": ratios["vs_lm_eval"] >= 3},
         "items": len(pairs) // 4,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": about() | {"peer": versions},
     }
     print(json.dumps(result))
@@ -245,18 +239,6 @@ class Work:
         return 2.0 * (self.num_read * self._layers + self.num_scored * self._head)
 
 
-def gemm_peak(dtype: torch.dtype) -> float:
-    """Operations a second of torch's product of matrices of this model's shape; the best of several."""
-    left, right = torch.rand(1024, 576).to(dtype), torch.rand(576, 1536).to(dtype)
-    best = 0.0
-    for _ in range(20):
-        started = time.perf_counter()
-        left @ right
-        best = max(best, 2 * left.numel() * right.shape[1] / (time.perf_counter() - started))
-    say(f"torch multiplies matrices at {best / 1e9:.0f} GFLOP/s in {dtype}")
-    return best
-
-
 # -- lm-eval ---------------------------------------------------------------------------------------------------------------
 
 
@@ -361,8 +343,7 @@ def largest(left: Sequence[float], right: Sequence[float]) -> float:
 
 def chosen(num: int) -> dict[str, list[Item]]:
     """`num` items by data set: all that come with options, then questions with answers to other questions."""
-    if not DATA.is_dir():
-        sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
+    shared()
     found = [*mmlu(), *truthfulqa(), *ag_news(), *listed("commonsense_qa", "most_suitable_answer")]
     found += listed("qasc", "qa_with_separated_facts_4")
     found += among_others("dream", p3("dream_generate_last_utterance"))
@@ -452,21 +433,11 @@ def p3_rows() -> dict[str, list[Pair]]:
 
 def alpaca() -> list[Pair]:
     """Short answers."""
-    rows: list[dict[str, str]] = json.loads(gzip.decompress((DATA / "alpaca" / "alpaca_data.json.gz").read_bytes()))
-    random.Random(0).shuffle(rows)
     pairs = [
-        (row["instruction"] + (f"\n\n{row['input']}" if row["input"] else ""), row["output"].strip()) for row in rows
+        (row["instruction"] + (f"\n\n{row['input']}" if row["input"] else ""), row["output"].strip())
+        for row in alpaca_rows()
     ]
     return [(f"Question: {prompt}\nAnswer:", answer) for prompt, answer in pairs if 20 <= len(answer) <= 120][:600]
-
-
-def lines(path: str) -> Iterator[dict[str, Any]]:
-    with gzip.open(DATA / path, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

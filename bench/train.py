@@ -16,12 +16,9 @@ HEEDFUL_BENCH_ROWS    fewer rows for a quick look; claims need 256
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import platform
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -32,9 +29,10 @@ from typing import Any
 
 import torch
 
+from common import alpaca_rows, gemm_peak, machine, say
 from heedful.models import add_lora, folder_of, load
 from heedful.project import Silent
-from heedful.records import Example, Message, origin_id
+from heedful.records import Example, conversation, origin_id
 from heedful.render import renderer_for
 from heedful.train import TuneSettings
 from heedful.train.computing.ways import computed_fast, dtype_of
@@ -45,9 +43,7 @@ from heedful.train.rows.packing import pack
 from peers.environments import python_of
 from peers.jobs import Ask, peer
 
-HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_ROWS = int(os.environ.get("HEEDFUL_BENCH_ROWS", "256"))
 LIMIT, ROWS_PER_STEP, NUM_ROUNDS = 512, 32, 2
 LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}
@@ -86,7 +82,8 @@ def main() -> None:
             rates = rounds(ask, some, kind, setting)
             ratios[f"{kind}_vs_trl_best"] = median(rates["ours"]) / median(rates[setting])
             if kind == "full":
-                ratios["share_of_gemm_peak"] = median(rates["ours"]) * operations_a_token(some) / gemm_peak()
+                peak = gemm_peak(dtype_of("auto", torch.device("cpu")), 2048)
+                ratios["share_of_gemm_peak"] = median(rates["ours"]) * operations_a_token(some) / peak
     sharing, gradients_equal = prefix_sharing()
     result = {
         "bench": "train",
@@ -98,8 +95,7 @@ def main() -> None:
         },
         "rows": len(some),
         "precision": str(dtype_of("auto", torch.device("cpu"))),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")} | {"peer": versions},
     }
     print(json.dumps(result))
@@ -178,19 +174,6 @@ def operations_a_token(some: Sequence[TokenRow]) -> float:
     return float(6 * (layers + trained * head))
 
 
-def gemm_peak() -> float:
-    """Operations a second of torch's product of matrices of this model's shape; the best of several."""
-    dtype = dtype_of("auto", torch.device("cpu"))
-    left, right = torch.rand(2048, 576).to(dtype), torch.rand(576, 1536).to(dtype)
-    best = 0.0
-    for _ in range(20):
-        started = time.perf_counter()
-        left @ right
-        best = max(best, 2 * left.numel() * right.shape[1] / (time.perf_counter() - started))
-    say(f"torch multiplies matrices at {best / 1e9:.0f} GFLOP/s in {dtype}")
-    return best
-
-
 def prefix_sharing() -> tuple[float, bool]:
     """How much faster eight answers of 60 tokens to one prompt of 300 are when it is read once; whether gradients are equal."""
     draw = random.Random(0)
@@ -258,21 +241,12 @@ def best_of_trl(ask: Ask, some: Sequence[TokenRow], kind: str) -> str:
 
 def chosen(num: int) -> list[TokenRow]:
     """Alpaca rows that fit, rendered as `tune` renders them."""
-    if not DATA.is_dir():
-        sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
-    content: list[dict[str, str]] = json.loads(gzip.decompress((DATA / "alpaca" / "alpaca_data.json.gz").read_bytes()))
-    random.Random(0).shuffle(content)
     examples = []
-    for place, row in enumerate(content[: num + num // 4]):
-        question = row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
-        messages = (Message("user", question), Message("assistant", row["output"]))
+    for place, row in enumerate(alpaca_rows()[: num + num // 4]):
+        messages = conversation(row["instruction"], row["output"], input=row["input"])
         examples.append(Example(origin_id("alpaca", str(place)), messages, "import", "alpaca", split="train"))
     found = rows(examples, renderer_for(load(MODEL)), max_length=10**6)
     return [row for row in found if row.num_tokens <= LIMIT and row.num_trained][:num]
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":

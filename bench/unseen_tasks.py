@@ -19,10 +19,8 @@ HEEDFUL_BENCH_SECONDS  about what the whole may take on two quiet cores; default
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -36,6 +34,7 @@ from typing import Any
 
 import torch
 
+from common import lines, machine, say, shared
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.generate.local.opening import Precision
@@ -50,8 +49,6 @@ from heedful.train import TuneSettings, tune
 from heedful.train.computing.ways import dtype_of
 from heedful.train.task_settings import MixingSettings
 
-HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 SECONDS = float(os.environ.get("HEEDFUL_BENCH_SECONDS", "2400"))
 SHARE = SECONDS / 2400
 MODEL = "smollm2-135m-instruct-q4_1"
@@ -142,7 +139,7 @@ def main() -> None:
         "checks": checks,
         "rows": {"trained": NUM_TRAINED, "compared": NUM_COMPARED, "per_family": PER_FAMILY, "full": SHARE >= 1},
         "seconds": round(seconds),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}",
+        "machine": machine(),
         "versions": {name: version(name) for name in ("torch", "transformers")},
     }
     print(json.dumps(final))
@@ -153,8 +150,7 @@ def main() -> None:
 
 def read() -> Iterator[Item]:
     """Everything that may be asked; tasks of Super-NaturalInstructions by their definition alone."""
-    if not DATA.is_dir():
-        sys.exit(f"no {DATA}: set HEEDFUL_SHARED_DATA to the folder with the development data")
+    shared()
     numbers: dict[str, int] = defaultdict(int)
     for row in lines("t0_p3_50k/t0_train_50k.jsonl.gz"):
         family, wording = row["family"].removeprefix("OTHER:"), row["template"]
@@ -261,11 +257,6 @@ def paraphrase_pairs(trained: Sequence[Item], renderer: Renderer) -> list[Item]:
             chosen += pair
             turns.append(turn)
     return chosen
-
-
-def lines(path: str) -> Iterator[dict[str, Any]]:
-    with gzip.open(DATA / path, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, file)
 
 
 # -- training and answering ------------------------------------------------------------------------------------------------
@@ -379,10 +370,6 @@ def spent(started: float, what: str) -> float:
     seconds = time.perf_counter() - started
     say(f"{what} after {seconds:.0f} s")
     return seconds
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
 
 
 if __name__ == "__main__":
