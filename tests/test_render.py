@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import normalizers
 from transformers import T5Tokenizer
 
+from chat_templates import own_ids
 from heedful.errors import InputError, ModelError, TemplateMismatchError
 from heedful.models import LoadedModel, load, save_checkpoint
 from heedful.models.scratch import CHATML, byte_tokenizer, tiny_t5
@@ -30,11 +31,6 @@ CONVERSATIONS = [
 ]
 
 
-def theirs(tokenizer: Any, messages: list[Message], *, generation_prompt: bool) -> list[int]:
-    rows = [{"role": m.role, "content": m.content} for m in messages]
-    return list(tokenizer.apply_chat_template(rows, add_generation_prompt=generation_prompt, return_dict=False))
-
-
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
     return byte_tokenizer()
@@ -47,18 +43,18 @@ def renderer(tokenizer: Any) -> Renderer:
 
 @pytest.mark.parametrize("messages", CONVERSATIONS)
 def test_ids_are_the_tokenizers_own(tokenizer: Any, renderer: Renderer, messages: list[Message]) -> None:
-    assert renderer.prompt_ids(messages) == theirs(tokenizer, messages, generation_prompt=True)
+    assert renderer.prompt_ids(messages) == own_ids(tokenizer, messages, generation_prompt=True)
     finished = [*messages, Message("assistant", "The answer. 答案")]
-    assert renderer.render(finished).input_ids == theirs(tokenizer, finished, generation_prompt=False)
+    assert renderer.render(finished).input_ids == own_ids(tokenizer, finished, generation_prompt=False)
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("messages", CONVERSATIONS)
 def test_ids_are_the_real_tokenizers_own(smollm2: LoadedModel, messages: list[Message]) -> None:
     renderer = renderer_for(smollm2)
-    assert renderer.prompt_ids(messages) == theirs(smollm2.tokenizer, messages, generation_prompt=True)
+    assert renderer.prompt_ids(messages) == own_ids(smollm2.tokenizer, messages, generation_prompt=True)
     finished = [*messages, Message("assistant", "The answer. 答案")]
-    assert renderer.render(finished).input_ids == theirs(smollm2.tokenizer, finished, generation_prompt=False)
+    assert renderer.render(finished).input_ids == own_ids(smollm2.tokenizer, finished, generation_prompt=False)
 
 
 def test_mask_by_hand(renderer: Renderer, tokenizer: Any) -> None:
@@ -288,7 +284,7 @@ def test_unigram_text_never_becomes_a_control_token(attack: str, normalizer: Any
 def test_an_encoders_own_template_is_used() -> None:
     tokenizer = byte_tokenizer()
     renderer = PairRenderer(tokenizer)
-    assert renderer.prompt_ids([USER]) == [*theirs(tokenizer, [USER], generation_prompt=True), 2]
+    assert renderer.prompt_ids([USER]) == [*own_ids(tokenizer, [USER], generation_prompt=True), 2]
 
 
 def test_a_pair_is_what_a_decoder_reads_too(renderer: Renderer) -> None:

@@ -6,15 +6,14 @@ In the expectations, what is trained stands between « and ».
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat_templates import CHATML, DEEPSEEK, FAMILIES, GEMMA, GLM, LLAMA3, MISTRAL, PHI, QWEN3, ZEPHYR, Family
+from chat_templates import CHATML, DEEPSEEK, FAMILIES, GEMMA, GLM, LLAMA3, MISTRAL, PHI, QWEN3, ZEPHYR, Family, own_ids
 from heedful.errors import InputError, ModelError
-from heedful.records import Message
+from heedful.records import Message, Role
 from heedful.render import Renderer
 
 ONE = [Message("user", "Hi"), Message("assistant", "Yo")]
@@ -97,9 +96,10 @@ def marked(renderer: Renderer, messages: list[Message]) -> str:
     return text
 
 
-def own_ids(tokenizer: Any, messages: list[Message], *, generation_prompt: bool) -> list[int]:
-    rows = [{"role": m.role, "content": m.content} for m in messages]
-    return list(tokenizer.apply_chat_template(rows, add_generation_prompt=generation_prompt, return_dict=False))
+def planted(family: Family, old: str, new: str) -> Family:
+    changed = family.template.replace(old, new)
+    assert changed != family.template
+    return replace(family, template=changed)
 
 
 def test_there_are_ten_families() -> None:
@@ -140,8 +140,8 @@ def test_answers_stop_in_use_where_training_ends_them(family: str) -> None:
 @given(texts=st.lists(st.text("ab <|>/s\n[INST]＜", min_size=1, max_size=12), min_size=4, max_size=4))
 def test_whatever_is_said_the_beginning_is_rendered_as_the_beginning(family: str, texts: list[str]) -> None:
     renderer = RENDERERS[family]
-    roles = ["user", "assistant"] * 2
-    messages = [Message(role, text) for role, text in zip(roles, texts, strict=True)]  # type: ignore[arg-type]
+    roles: list[Role] = ["user", "assistant"] * 2
+    messages = [Message(role, text) for role, text in zip(roles, texts, strict=True)]
     rendered = renderer.render(messages)
     first = renderer.render(messages[:2])
     end = max(place for place, trained in enumerate(first.loss_mask) if trained) + 1
@@ -176,25 +176,16 @@ def test_a_template_that_leaves_out_earlier_reasoning_is_refused_on_several_turn
 
 def test_a_prompt_that_begins_the_reasoning_is_refused_where_answers_have_none() -> None:
     # As DeepSeek-R1 does: its prompt opens <think>, its finished conversations leave all reasoning out.
-    opening = replace(
+    opening = planted(
         DEEPSEEK,
-        template=DEEPSEEK.template.replace(
-            "{% if add_generation_prompt %}<｜Assistant｜>",
-            "{% if add_generation_prompt %}<｜Assistant｜><think>{{ '\n' }}",
-        ),
+        "{% if add_generation_prompt %}<｜Assistant｜>",
+        "{% if add_generation_prompt %}<｜Assistant｜><think>{{ '\n' }}",
     )
-    assert opening.template != DEEPSEEK.template
     with pytest.raises(ModelError, match="otherwise in a finished conversation"):
         opening.renderer().render(ONE)
 
 
 # -- planted faults --------------------------------------------------------------------------------------------------
-
-
-def planted(family: Family, old: str, new: str) -> Family:
-    changed = family.template.replace(old, new)
-    assert changed != family.template
-    return replace(family, template=changed)
 
 
 @pytest.mark.parametrize(

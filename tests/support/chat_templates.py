@@ -6,13 +6,14 @@ prompt and the answer, which tokens strip white space, and what is done to earli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 
 from heedful.models.scratch import byte_tokenizer
+from heedful.records import Message
 from heedful.render import Renderer
 
 
@@ -28,7 +29,7 @@ class Family:
     """What a model of the family lists as ends in its generation configuration."""
     swallowing: tuple[str, ...] = ()
     """Tokens that swallow the white space behind them."""
-    plain_tokens: tuple[str, ...] = field(default=())
+    plain_tokens: tuple[str, ...] = ()
     """Tokens that are in the vocabulary as wholes, but are text like any other (`<think>`)."""
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -44,10 +45,16 @@ class Family:
         fast.eos_token, fast.bos_token = self.eos, self.bos
         return fast
 
-    def renderer(self, **changed: Any) -> Renderer:
+    def renderer(self) -> Renderer:
         """As `renderer_for` makes it for a model of the family."""
         tokenizer = self.tokenizer()
-        return Renderer(tokenizer, stop_ids=tokenizer.convert_tokens_to_ids(list(self.stops)), **changed)
+        return Renderer(tokenizer, stop_ids=tokenizer.convert_tokens_to_ids(list(self.stops)))
+
+
+def own_ids(tokenizer: Any, messages: list[Message], *, generation_prompt: bool) -> list[int]:
+    """What transformers makes of the messages with the tokenizer's own template."""
+    rows = [{"role": m.role, "content": m.content} for m in messages]
+    return list(tokenizer.apply_chat_template(rows, add_generation_prompt=generation_prompt, return_dict=False))
 
 
 def _turns(user: str, answer: str, system: str, *, before: str = "", ask: str, after: str = "") -> str:
