@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from heedful.cli import main
@@ -20,6 +22,7 @@ from heedful.project import Silent
 from heedful.records import Example, Message, Split, example_to_row, origin_id
 from heedful.sources import read_records
 from heedful.train import TuneSettings
+from heedful.train.verifying import invariance
 from heedful.train.verifying.mask import prove_mask
 from small_project import Project
 
@@ -134,23 +137,25 @@ def test_a_page_holds_the_same_and_no_script(
     assert ".html" in err
 
 
-def test_the_engine_asks_what_the_proof_compared(rows: Path, tiny_model: Path) -> None:
+def test_the_engine_asks_what_the_proof_compared(rows: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = read_records([str(rows)]).examples
     loaded = load(tiny_model)
-    proof = prove_mask(examples, TuneSettings(model=str(tiny_model)), seed=1, watcher=Silent())
+    proof = prove_mask(examples, TuneSettings(model=str(tiny_model)), seed=1, watcher=Silent(), limit=9)
     assert proof.num_prompts == 5
     engine = LocalEngine(loaded)
     asked: list[list[int]] = []
     prompt_ids = engine._renderer.prompt_ids
-    engine._renderer.prompt_ids = lambda messages: asked.append(prompt_ids(messages)) or asked[-1]  # type: ignore[func-returns-value, method-assign]
+
+    def noted(messages: Sequence[Message]) -> list[int]:
+        asked.append(prompt_ids(messages))
+        return asked[-1]
+
+    monkeypatch.setattr(engine._renderer, "prompt_ids", noted)
     with engine:
         for example in examples:
             engine.submit(Request(example.id, example.messages[:1])).cancel()
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    shown = [
-        "".join(token for stretch in row.stretches[:1] for token in stretch.tokens)
-        for row in prove_mask(examples, TuneSettings(model=str(tiny_model)), seed=1, watcher=Silent(), limit=9).rows
-    ]
+    shown = ["".join(row.stretches[0].tokens) for row in proof.rows]
     assert [tokenizer.decode(ids) for ids in asked[:5]] == shown
 
 
@@ -236,9 +241,7 @@ def test_invariance_is_a_verdict(
     code, out, _ = verify(capsys, tiny_model, "invariance", str(rows), "--rows", "4", "--double")
     assert code == 0
     assert "invariance holds: loss within 1e-10" in out
-    from heedful.train.verifying import invariance
-
-    monkeypatch.setitem(invariance.LIMITS, invariance.torch.float32, (-1.0, 1e-4))  # type: ignore[attr-defined]
+    monkeypatch.setitem(invariance.LIMITS, torch.float32, (-1.0, 1e-4))
     code, out, _ = verify(capsys, tiny_model, "invariance", str(rows), "--rows", "4", "--json")
     assert code == 1
     assert json.loads(out)["holds"] is False
