@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from heedful.cli.session import HERE, JsonOption, ProjectOption, Session, SetOpt
 
 if TYPE_CHECKING:
     from heedful.cli.rows_view import Paint
+    from heedful.train.verifying.invariance import Invariance
     from heedful.train.verifying.mask import MaskedRow, MaskProof
+    from heedful.train.verifying.resuming import ResumeProof
 
 Files = Annotated[
     list[str] | None,
@@ -93,7 +95,7 @@ def invariance(
     _verdict(session, verifying.invariance(about, session.watcher, rows=rows, double=double), as_json)
 
 
-def _verdict(session: Session, proof: Any, as_json: bool) -> None:
+def _verdict(session: Session, proof: ResumeProof | Invariance, as_json: bool) -> None:
     session.show(proof.describe(), proof.as_dict(), as_json=as_json)
     if not proof.holds:
         raise typer.Exit(1)

@@ -105,7 +105,7 @@ def prove_mask(
     return MaskProof(
         model=loaded.name,
         template_hash=renderer.template_hash,
-        end_of_turn=tuple(loaded.tokenizer.convert_ids_to_tokens(list(renderer.end_of_turn_ids))),
+        end_of_turn=tuple(map(renderer.token, renderer.end_of_turn_ids)),
         ledger=token_ledger.as_dict(ledgers),
         table=token_ledger.describe(ledgers),
         num_prompts=num_prompts,
