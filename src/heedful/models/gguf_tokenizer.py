@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gguf import TokenType
+
 from heedful.errors import ModelError
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import torch
-
-import gguf
 from gguf import GGMLQuantizationType, LlamaFileType
+
 from heedful.errors import ModelError
 from heedful.models.gguf_tokenizer import GgufTokenizer, gguf_tokenizer
 from heedful.models.loading import LoadedModel
