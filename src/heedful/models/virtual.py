@@ -82,6 +82,12 @@ def embedded_virtual(model: Any) -> torch.Tensor:
     return _weight(model).to(model.get_base_model().dtype)
 
 
+def embedded_behind(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """The virtual tokens of a prompt and `ids` (B, T) behind them in each row, (B, V + T, H)."""
+    embedded = model.get_base_model().get_input_embeddings()(ids)
+    return torch.cat([embedded_virtual(model).expand(len(ids), -1, -1), embedded], dim=1)
+
+
 def prefix_cache(model: Any, num_rows: int, cache: DynamicCache | None = None) -> DynamicCache:
     """The keys and values of a prefix, the same for each of `num_rows`, put into an empty cache. Gradients reach them."""
     config, base = model.active_peft_config, model.get_base_model()

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from heedful.errors import ModelError
 from heedful.generate.local import cache as kv
-from heedful.models.virtual import embedded_virtual, num_virtual, prefix_cache, virtual_kind
+from heedful.models.virtual import embedded_behind, embedded_virtual, num_virtual, prefix_cache, virtual_kind
 
 TOKENS_PER_PASS = 2048
 """Padded tokens in one forward pass: enough to keep the cores busy, small enough for the activations."""
@@ -199,9 +199,7 @@ class BehindVirtual(DecoderOnly):
         if virtual_kind(self._carrier) == "prefix":
             prefix_cache(self._carrier, len(ids), cache)
             return {**inputs, "position_ids": inputs["position_ids"][:, self._num :]}
-        prompt = embedded_virtual(self._carrier).expand(len(ids), -1, -1)
-        embedded = self._model.get_input_embeddings()(inputs["input_ids"])
-        return {**inputs, "input_ids": None, "inputs_embeds": torch.cat([prompt, embedded], dim=1)}
+        return {**inputs, "input_ids": None, "inputs_embeds": embedded_behind(self._carrier, inputs["input_ids"])}
 
 
 class EncoderDecoder:

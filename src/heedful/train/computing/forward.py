@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from heedful.models.virtual import embedded_virtual, num_virtual, prefix_cache, virtual_kind
+from heedful.models.virtual import embedded_behind, num_virtual, prefix_cache, virtual_kind
 from heedful.train.rows.packing import PackedBatch, behind
 
 
@@ -49,11 +49,7 @@ def _virtual(model: Any, ids: torch.Tensor) -> dict[str, Any]:
         case "prefix":
             return {"past_key_values": prefix_cache(model, len(ids))}
         case "prompt":
-            prompt = embedded_virtual(model).expand(len(ids), -1, -1)
-            return {
-                "input_ids": None,
-                "inputs_embeds": torch.cat([prompt, inner_of(model).get_input_embeddings()(ids)], dim=1),
-            }
+            return {"input_ids": None, "inputs_embeds": embedded_behind(model, ids)}
         case _:
             return {}
 
