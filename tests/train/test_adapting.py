@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from heedful.errors import ModelError, SettingsError
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
-from heedful.models import LoadedModel, add_lora, load
+from heedful.models import LoadedModel, load
 from heedful.models._libraries import without_future_warnings
 from heedful.models.four_bit import in_four_bit
 from heedful.models.merging import merged
@@ -32,20 +32,10 @@ from heedful.train.computing.ways import computed_fast
 from heedful.train.objectives.instruction import loss, packed_loss, rows
 from heedful.train.rows.batches import TokenRow, pad
 from heedful.train.rows.packing import Span, behind, pack
+from tiny_runs import assert_close, changed, gradients, with_lora
 
 FIRST = [5, 9, 40, 41, 42, 43, 7]
 Make = Callable[[Path], LoadedModel]
-
-
-def with_lora(loaded: LoadedModel) -> LoadedModel:
-    """Both matrices are random, so that gradients reach both."""
-    changed = add_lora(loaded, rank=3, alpha=6.0, dropout=0.0, seed=1)
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(2)
-        for name, value in changed.model.named_parameters():
-            if "lora_B" in name:
-                value.normal_(std=0.1)
-    return changed
 
 
 def whole(loaded: LoadedModel) -> LoadedModel:
@@ -64,19 +54,6 @@ KINDS: dict[str, Callable[[LoadedModel], LoadedModel]] = {
 @pytest.fixture(params=KINDS)
 def adapted(request: pytest.FixtureRequest, tiny_model: Path) -> LoadedModel:
     return KINDS[request.param](load(tiny_model))
-
-
-def gradients(model: Any, total: torch.Tensor) -> dict[str, torch.Tensor]:
-    model.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
-    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
-
-
-def assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    """Each tensor to a ten-thousandth of its own length."""
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert float((found[name] - value).norm()) <= 1e-4 * float(value.norm()), name
 
 
 def reference(model: Any, some: list[TokenRow]) -> torch.Tensor:
@@ -252,7 +229,7 @@ def greedy(model: Any, prompt: list[int], num: int, ends: tuple[int, ...]) -> tu
 
 @pytest.mark.parametrize("adapter", ["prefix", "prompt"])
 def test_only_virtual_tokens_are_trained(adapter: Any, settings: TuneSettings) -> None:
-    settings = TuneSettings(**{**settings.model_dump(), "adapter": adapter})
+    settings = changed(settings, adapter=adapter)
     adapted = adapt(load(settings.model), settings, [[3, 4, 5, 6]], seed=0)
     trained = [name for name, value in adapted.model.named_parameters() if value.requires_grad]
     assert trained == ["prompt_encoder.default.embedding.weight"]

@@ -14,35 +14,19 @@ from heedful.generate.local import LocalEngine
 from heedful.models import load
 from heedful.project import Silent
 from heedful.records import Example, RequirementSpec
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train.loop import Schedule
 from heedful.train.settings import SweepSettings
 from heedful.train.sweep import combinations
 from heedful.train.tuning import predict_only
 from heedful.train.watching.answers import AnswerMeasures
 from heedful.train.watching.goodness import best_entry
+from tiny_runs import changed, run, six_steps
 
 
 @pytest.fixture
 def settings(tiny_model: Path) -> TuneSettings:
-    return TuneSettings(
-        precision="float32",
-        model=str(tiny_model),
-        learning_rate=0.02,
-        epochs=4,
-        batch_size=3,
-        lora_rank=4,
-        lora_dropout=0.2,
-        checkpoint_every=2,
-    )
-
-
-def run(examples: list[Example], settings: TuneSettings, folder: Path, watcher: Any) -> Any:
-    return tune(examples, settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=5, watcher=watcher)
-
-
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
+    return six_steps(tiny_model, epochs=4, micro_batch_tokens=2048, lora_rank=4)
 
 
 # -- by answers --------------------------------------------------------------------------------------------------------

@@ -12,25 +12,16 @@ from heedful.errors import ProjectError, SettingsError
 from heedful.models import load
 from heedful.project import Silent
 from heedful.records import Example, Task, TaskExample
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train.loop import SupervisedLoop
 from heedful.train.task_settings import EncodingSettings, MixingSettings
 from heedful.train.tuning import predict_only
+from tiny_runs import changed, run, six_steps
 
 
 @pytest.fixture
 def settings(tiny_model: Path) -> TuneSettings:
-    """Dropout, so that a resumed run must also draw the same numbers."""
-    return TuneSettings(
-        precision="float32",
-        model=str(tiny_model),
-        learning_rate=0.02,
-        epochs=2,
-        batch_size=4,
-        micro_batch_tokens=120,
-        lora_rank=2,
-        checkpoint_every=2,
-    )
+    return six_steps(tiny_model, batch_size=4, micro_batch_tokens=120, lora_dropout=0.0)
 
 
 @pytest.fixture
@@ -50,14 +41,6 @@ def data(conversation: Any) -> list[Example]:
             )
         made.append(conversation(f"say {number}", f"{number}", task="say"))
     return [*made, conversation("add 5 and 5", "the sum is 10", task="add", split="validation")]
-
-
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
-
-
-def run(data: list[Example], settings: TuneSettings, folder: Path, watcher: Any, **more: Any) -> Any:
-    return tune(data, settings, out=folder / "out", checkpoints=folder / "cp", seed=5, watcher=watcher, **more)
 
 
 def test_tasks_are_reported_and_mixed(

@@ -26,6 +26,7 @@ from heedful.train.computing.head import head_loss, why_not_head_loss
 from heedful.train.objectives.instruction import loss, packed_loss
 from heedful.train.rows.batches import TokenRow, pad
 from heedful.train.rows.packing import MIN_SHARED, Span, pack
+from tiny_runs import gradients
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 50, "num_attention_heads": 4}
 FAMILIES = {
@@ -61,12 +62,6 @@ def random_rows(*lengths: int, shared: int = 0) -> list[TokenRow]:
         )
         for length, weight in zip(lengths, [1.0, 0.5, 2.0, 1.0, 1.0, 3.0], strict=False)
     ]
-
-
-def gradients(model: Any, total: torch.Tensor) -> dict[str, torch.Tensor]:
-    model.zero_grad()
-    total.backward()
-    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
 def assert_equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

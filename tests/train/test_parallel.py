@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,8 +17,9 @@ from safetensors.torch import load_file
 
 from heedful.project import Silent
 from heedful.records import Example, write_examples
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train.together.parallel import ALONE, Processes, SeveralProcesses
+from tiny_runs import changed, run
 
 _CHILD = """
 import sys
@@ -99,12 +99,8 @@ def settings(tiny_model: Path) -> TuneSettings:
     )
 
 
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
-
-
 def together(examples: list[Example], settings: TuneSettings, folder: Path) -> Path:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     write_examples(folder / "rows.parquet", examples)
     (folder / "settings.json").write_text(settings.model_dump_json())
     for code, _, err in ended(launched([sys.executable, "-c", _CHILD, str(folder)])):
@@ -137,7 +133,7 @@ def test_two_processes_learn_what_one_learns(
 ) -> None:
     settings = changed(settings, adapter=adapter)
     alone = tmp_path / "alone"
-    tune(small_data, settings, out=alone / "out", checkpoints=alone / "checkpoints", seed=5, watcher=Silent())
+    run(small_data, settings, alone, Silent())
     both = together(small_data, changed(settings, shards=shards), tmp_path / "both")
     assert_equal_runs(alone, both)
     # What two processes wrote, one continues from, and the other way round.
@@ -159,18 +155,10 @@ def test_two_processes_go_on_where_they_were(
 
     settings = changed(settings, shards=shards)
     whole = together(small_data, settings, tmp_path / "whole")
-    folder = tmp_path / "again"
-    shutil.copytree(whole / "checkpoints", folder / "checkpoints")
-    shutil.rmtree(folder / "checkpoints" / "step-00000003")
-    (folder / "out").mkdir()
-    shutil.move(folder, tmp_path / "kept")
     again = tmp_path / "again"
-    again.mkdir()
-    shutil.move(tmp_path / "kept" / "checkpoints", again / "checkpoints")
-    write_examples(again / "rows.parquet", small_data)
-    (again / "settings.json").write_text(settings.model_dump_json())
-    for code, _, err in ended(launched([sys.executable, "-c", _CHILD, str(again)])):
-        assert code == 0, err
+    shutil.copytree(whole / "checkpoints", again / "checkpoints")
+    shutil.rmtree(again / "checkpoints" / "step-00000003")
+    together(small_data, settings, again)
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(again)[name]), name
 

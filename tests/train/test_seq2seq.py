@@ -14,16 +14,17 @@ from heedful.errors import InputError, NothingToTrainError
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.generate.local.reading import reader_for
-from heedful.models import LoadedModel, add_lora, load
+from heedful.models import LoadedModel, load
 from heedful.models._libraries import without_future_warnings
 from heedful.models.scratch import tiny_t5
 from heedful.models.virtual import add_prompt
 from heedful.records import Example, Message
 from heedful.render import renderer_for
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train.computing.fused_lora import fused_lora
 from heedful.train.objectives.seq2seq import PairRow, pad_pairs, pair_rows, seq2seq_loss
 from heedful.train.rows.ledger import count
+from tiny_runs import assert_close, changed, gradients, run, six_steps, with_lora
 
 VARIANTS: dict[str, dict[str, Any]] = {"1.0": {}, "1.1": {"feed_forward": "gated-gelu", "tied": False}}
 
@@ -40,31 +41,7 @@ def loaded(folder: Path) -> LoadedModel:
 
 @pytest.fixture
 def settings(folder: Path) -> TuneSettings:
-    return TuneSettings(
-        model=str(folder),
-        precision="float32",
-        learning_rate=0.01,
-        epochs=2,
-        batch_size=3,
-        micro_batch_tokens=80,
-        lora_rank=2,
-        lora_dropout=0.2,
-        checkpoint_every=2,
-    )
-
-
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
-
-
-def run(examples: list[Example], settings: TuneSettings, folder: Path, watcher: Any) -> Any:
-    return tune(examples, settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=5, watcher=watcher)
-
-
-def gradients(model: Any, total: torch.Tensor) -> dict[str, torch.Tensor]:
-    model.zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
-    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    return six_steps(folder, learning_rate=0.01)
 
 
 # -- the loss --------------------------------------------------------------------------------------------------------------
@@ -75,12 +52,7 @@ def test_loss_and_gradients_are_those_of_transformers(
     loaded: LoadedModel, small_data: list[Example], adapter: str
 ) -> None:
     if adapter == "lora":
-        loaded = add_lora(loaded, rank=3, alpha=6.0, dropout=0.0, seed=1)
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(2)
-            for name, value in loaded.model.named_parameters():
-                if "lora_B" in name:
-                    value.normal_(std=0.1)
+        loaded = with_lora(loaded)
     elif adapter == "prompt":
         loaded = add_prompt(loaded, [7, 40, 41, 42])
     else:
@@ -100,9 +72,7 @@ def test_loss_and_gradients_are_those_of_transformers(
         ours = seq2seq_loss(model, batch)[0] / batch.weight
         found = gradients(model, ours)
     assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-6)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        assert float((found[name] - value).norm()) <= 1e-4 * float(value.norm()), name
+    assert_close(found, expected)
 
 
 def test_weights_and_accuracy_by_hand(loaded: LoadedModel) -> None:

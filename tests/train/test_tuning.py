@@ -18,33 +18,15 @@ from heedful.errors import NothingToTrainError, ProjectError, RunError
 from heedful.models import load
 from heedful.records import Example, Message, write_examples
 from heedful.render import renderer_for
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train.loop import Schedule
 from heedful.train.optimizer import MasterAdamW
+from tiny_runs import changed, run, six_steps
 
 
 @pytest.fixture
 def settings(tiny_model: Path) -> TuneSettings:
-    """Six steps; dropout, so that a resumed run must also draw the same numbers."""
-    return TuneSettings(
-        precision="float32",
-        model=str(tiny_model),
-        learning_rate=0.02,
-        epochs=2,
-        batch_size=3,
-        micro_batch_tokens=80,
-        lora_rank=2,
-        lora_dropout=0.2,
-        checkpoint_every=2,
-    )
-
-
-def run(examples: list[Example], settings: TuneSettings, folder: Path, watcher: Any, seed: int = 5) -> Any:
-    return tune(examples, settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=seed, watcher=watcher)
-
-
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
+    return six_steps(tiny_model)
 
 
 # -- what it leaves behind ---------------------------------------------------------------------------------------

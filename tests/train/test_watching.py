@@ -15,37 +15,15 @@ import torch
 from heedful.errors import ProjectError, RunError, SettingsError, StoppedError, StorageError
 from heedful.project.locks import locked
 from heedful.records import Example
-from heedful.train import TuneSettings, tune
+from heedful.train import TuneSettings
 from heedful.train import checkpoint as checkpoint_module
 from heedful.train.watching.log import METRICS_FILE, Spikes, StepLog, read_metrics, spike_threshold
+from tiny_runs import changed, run, six_steps
 
 
 @pytest.fixture
 def settings(tiny_model: Path) -> TuneSettings:
-    """Six steps."""
-    return TuneSettings(
-        precision="float32",
-        model=str(tiny_model),
-        learning_rate=0.02,
-        epochs=2,
-        batch_size=3,
-        micro_batch_tokens=80,
-        lora_rank=2,
-        lora_dropout=0.2,
-        checkpoint_every=2,
-    )
-
-
-def run(
-    examples: list[Example], settings: TuneSettings, folder: Path, watcher: Any, *, seed: int = 5, **more: Any
-) -> Any:
-    return tune(
-        examples, settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=seed, watcher=watcher, **more
-    )
-
-
-def changed(settings: TuneSettings, **values: Any) -> TuneSettings:
-    return TuneSettings(**{**settings.model_dump(), **values})
+    return six_steps(tiny_model)
 
 
 # -- metrics ----------------------------------------------------------------------------------------------------------
