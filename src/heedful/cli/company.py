@@ -19,8 +19,9 @@ def in_company(main: Callable[[], int]) -> int:
     """Run `main` in the first process and follow it in the others; returns the exit code."""
     from heedful.errors import HeedfulError
     from heedful.train.together.along import dismiss, follow
+    from heedful.train.together.parallel import launched_rank
 
-    if int(os.environ.get("RANK", "0")) == 0:
+    if launched_rank() == 0:
         code = main()
         # When it failed the launcher ends the others, who may be in the middle of a step.
         if code == 0:
@@ -29,5 +30,5 @@ def in_company(main: Callable[[], int]) -> int:
     try:
         return follow()
     except HeedfulError as error:
-        print(f"heedful, process {os.environ['RANK']}: {error}", file=sys.stderr)
+        print(f"heedful, process {launched_rank()}: {error}", file=sys.stderr)
         return error.exit_code
