@@ -1,4 +1,4 @@
-"""Language models on the same text by bits per byte: n-grams of characters, bytes and tokens, and an LSTM.
+"""Language models on the same text by bits per byte: n-grams of characters, bytes and tokens, an LSTM and a Transformer.
 
     make bench-language_models
 
@@ -37,14 +37,16 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from common import machine, say, shared
 from heedful.metrics.bits import TextScorer, text_bits_per_byte
 from heedful.models.characters import ByteIds, CharacterIds, TextIds
 from heedful.models.lstm import LstmConfig, LstmLanguageModel
 from heedful.models.ngram import NGramModel, NGramSettings, fit, write_arpa
-from heedful.models.text_scorers import LstmScorer, NGramScorer, TokenizerIds
+from heedful.models.text_scorers import CausalScorer, LstmScorer, NGramScorer, TokenizerIds
 from heedful.project import Silent, stream_seed
+from heedful.train.pretraining import PretrainSettings, Texts, pretrain
 from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
@@ -191,6 +193,51 @@ def segments(rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, b
         epoch += 1
 
 
+# -- the Transformer -------------------------------------------------------------------------------------------------------
+
+
+def transformer(corpus: Corpus) -> Row:
+    """A Llama of 4 layers by `heedful pretrain`'s own code, with the n-gram's 1,024 tokens; texts are read through a sliding window."""
+    settings = PretrainSettings(
+        size="4x256",
+        vocabulary_size=1024,
+        context_length=256,
+        batch_size=32,
+        learning_rate=2e-3,
+        budget=f"{SECONDS / 60} minutes",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        result = pretrain(
+            Texts([corpus.train]),
+            settings,
+            out=Path(folder) / "out",
+            work=Path(folder) / "work",
+            seed=0,
+            watcher=Silent(),
+            validation=Texts([corpus.validation]),
+        )
+        seconds = time.perf_counter() - started
+        loaded = AutoModelForCausalLM.from_pretrained(result.model_folder, local_files_only=True).eval()
+        scorer = CausalScorer(loaded, AutoTokenizer.from_pretrained(result.model_folder, local_files_only=True))
+        measured = bits(scorer, corpus.validation), bits(scorer, corpus.test)
+    # While it trains rows are validated without what precedes them: the curve is a little higher than the table.
+    assert result.bits_per_byte
+    assert result.best_validation_loss
+    of_loss = result.bits_per_byte / result.best_validation_loss
+    curve = [
+        (int(entry["tokens"]), entry["validation_loss"] * of_loss)
+        for entry in result.history
+        if "validation_loss" in entry
+    ]
+    num_tokens = int(result.history[-1]["tokens"])
+    about = (
+        f"{result.num_parameters:,} parameters, {num_tokens / result.num_text_tokens:.1f} epochs, best at step {result.best_step} of "
+        f"{result.num_steps}, {num_tokens / seconds:,.0f} tokens/s"
+    )
+    return Row("Transformer, 1,024 tokens", *measured, num_tokens, seconds, about, curve)
+
+
 class Budget:
     """Training time: what is spent on measuring does not count."""
 
@@ -237,7 +284,7 @@ COUNTED = [
     ngrams("n-gram, 1,024 tokens", byte_pairs, range(2, 6)),
 ]
 """Models that are counted: corpus -> row."""
-TRAINED: list[Callable[[Corpus], Row]] = [lstm]
+TRAINED: list[Callable[[Corpus], Row]] = [lstm, transformer]
 """Models that are trained for SECONDS each: corpus -> row. A further architecture is one more function here."""
 
 
@@ -255,10 +302,10 @@ def table(corpus: Corpus) -> list[Row]:
         f"{corpus.name}: {len(corpus.train):,} characters to train on, {len(corpus.validation):,} to choose, {len(corpus.test):,} to measure"
     )
     rows = [make(corpus) for make in [*COUNTED, *(TRAINED if SECONDS else [])]]
-    say(f"  {'':<24}{'validation':>11}{'test':>9}{'tokens':>13}{'seconds':>9}")
+    say(f"  {'':<26}{'validation':>11}{'test':>9}{'tokens':>13}{'seconds':>9}")
     for row in sorted(rows, key=lambda row: row.test):
         say(
-            f"  {row.name:<24}{row.validation:>11.4f}{row.test:>9.4f}{row.num_tokens:>13,}{row.seconds:>9.1f}  {row.about}"
+            f"  {row.name:<26}{row.validation:>11.4f}{row.test:>9.4f}{row.num_tokens:>13,}{row.seconds:>9.1f}  {row.about}"
         )
     for row in rows:
         say(f"  {row.name}: " + ", ".join(f"{tokens:,} -> {value:.3f}" for tokens, value in row.curve))

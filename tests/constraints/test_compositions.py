@@ -39,7 +39,12 @@ COMPOSITIONS = [
     [spec("quoted"), spec("forbidden", words=["the", "so"]), spec("words", minimum=3, maximum=8)],
     [spec("title"), spec("placeholders", minimum=2), spec("postscript", marker="P.S."), spec("words", maximum=40)],
     [spec("responses"), spec("characters", maximum=60), spec("script", script="Han")],
+    [spec("responses"), spec("title")],
     [spec("paragraph_start", paragraphs=3, paragraph=2, word="Then"), spec("words", exactly=20)],
+    [spec("paragraph_start", paragraphs=2, paragraph=2, word="Then"), spec("postscript", marker="P.P.S")],
+    [spec("paragraphs", exactly=3, separator="stars"), spec("keywords", all=["wind", "dragon"])],
+    [spec("paragraphs", exactly=2, separator="stars"), spec("highlights", minimum=3), spec("capitals", minimum=2)],
+    [spec("case", case="lower"), spec("postscript", marker="P.S.")],
     [
         spec("sections", splitter="PART", minimum=2),
         spec("highlights", minimum=1),

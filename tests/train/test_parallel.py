@@ -24,6 +24,7 @@ from tiny_runs import changed, run
 _CHILD = """
 import sys
 from pathlib import Path
+from heedful.cli.ending import end_now
 from heedful.project import Silent
 from heedful.records import read_examples
 from heedful.train import TuneSettings, tune
@@ -32,11 +33,12 @@ from heedful.train.together.parallel import launched_rank
 
 folder = Path(sys.argv[1])
 if launched_rank():
-    sys.exit(follow())
+    end_now(follow())
 settings = TuneSettings.model_validate_json((folder / "settings.json").read_text())
 tune(read_examples(folder / "rows.parquet"), settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=5,
      watcher=Silent())
 dismiss()
+end_now(0)
 """
 
 

@@ -24,6 +24,7 @@ from heedful.cli import (
     tuning,
     verifying,
 )
+from heedful.cli.ending import end_now
 from heedful.cli.session import INTERRUPTED, Session
 from heedful.errors import HeedfulError
 
@@ -133,4 +134,6 @@ def _full_disk(error: BaseException | None) -> str | None:
 
 def console() -> None:
     """What the `heedful` script calls."""
-    sys.exit(company.in_company(main) if company.is_several() else main())
+    if company.is_several():
+        end_now(company.in_company(main))
+    sys.exit(main())

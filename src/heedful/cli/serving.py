@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heedful.cli.ending import end_now
 from heedful.cli.session import (
     HERE,
     INTERRUPTED,
@@ -73,11 +72,4 @@ def serve(
 
     number = serve_project(opened_project, settings, models, session.watcher, precision=precision, ready=ready)
     session.close()
-    _leave(INTERRUPTED if number == signal.SIGINT else 0)
-
-
-def _leave(code: int) -> None:
-    """End the process here. All is closed by now, and taking down an interpreter full of libraries takes seconds."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    end_now(INTERRUPTED if number == signal.SIGINT else 0)

@@ -18,6 +18,7 @@ from heedful.records import RequirementSpec
 from heedful.requirements import Requirement, conflicts, parse
 from heedful.requirements.counts import Counted, Tokens
 from heedful.requirements.language import InLanguage
+from heedful.requirements.responses import DIVIDER, Responses
 
 _ONLY_CHECKED = 'leave it out, or set "enforce": false to have it only checked'
 
@@ -109,8 +110,8 @@ def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequ
         forms += made_forms
     parts.append(PlainPart())
     if not forms:
-        said = " ".join(str(value) for one in requirements for value in one.spec.parameters.values())
-        parts.append(Restraint(longest_noise(said)))
+        marks = [DIVIDER] if any(isinstance(one, Responses) for one in requirements) else []
+        parts.append(Restraint(longest_noise("a".join([*_values(requirements), *marks]))))
     if stops:
         parts.append(NeverPart(stops))
     return Planner(parts, forms, _voices(requirements, table))
@@ -125,7 +126,12 @@ def _voices(requirements: Sequence[Requirement], table: TokenTable) -> list[Voic
     def may_stand(word: str) -> bool:
         return not any(prohibits(one, word) for one in requirements)
 
-    said = " ".join(str(value) for one in requirements for value in one.spec.parameters.values())
+    said = " ".join(_values(requirements))
     wanted = [one.language for one in requirements if isinstance(one, InLanguage)]
     order = [*wanted, *(("zh", "en") if texts.script_of(said) == "Han" else ("en", "zh"))]
     return voices(may_stand, order, cost)
+
+
+def _values(requirements: Sequence[Requirement]) -> list[str]:
+    """What people gave: keywords, numbers, patterns ..."""
+    return [str(value) for one in requirements for value in one.spec.parameters.values()]

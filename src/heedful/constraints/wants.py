@@ -39,7 +39,15 @@ def paragraphs(requirement: Paragraphs) -> Wants:
     """Paragraphs behind blank lines, or behind dividers."""
     if requirement.separator == "blank_line":
         return units("paragraphs")(requirement)
-    return lambda text: Needs(items=(Item((f"\n\n***\n\n{WORD}",)),) * max(_lacking(requirement, text), 0))
+    return lambda text: Needs(items=_divided(text, "***", requirement.low))
+
+
+def _divided(text: str, divider: str, number: int) -> tuple[Item, ...]:
+    """Dividers and a word behind each, until there are `number` pieces; a word first where a piece is empty so far."""
+    *pieces, last = map(str.strip, text.split(divider))
+    begun = sum(map(bool, pieces)) + 1
+    first = () if last else (Item((WORD,)),)
+    return first + (Item((f"\n\n{divider}\n\n{WORD}",)),) * (number - begun)
 
 
 def marks(example: str) -> Callable[[AtLeast], Wants]:
@@ -78,8 +86,9 @@ def missing(example: str) -> Callable[[Any], Wants]:
 
 
 def postscript(requirement: Postscript) -> Wants:
-    """The marker and a word, on lines of their own."""
-    return lambda text: Needs(items=(Item((f"\n\n{requirement.marker} {WORD}",)),))
+    """The marker and a word, on a line of their own, which is no paragraph of its own; in small letters where no others may stand."""
+    texts = tuple(f"\n{marker} {WORD}" for marker in (requirement.marker, requirement.marker.lower()))
+    return lambda text: Needs(items=(Item(texts),))
 
 
 def quoted(requirement: Any) -> Wants:
@@ -143,16 +152,8 @@ def _rest(text: str, needle: str) -> str:
 
 def responses(requirement: Responses) -> Wants:
     """Dividers, and an answer behind each that is like no other."""
-
-    def wants(text: str) -> Needs:
-        pieces = [piece.strip() for piece in text.split(DIVIDER)]
-        items = [] if pieces[-1] else [Item((WORD,))]
-        number = sum(map(bool, pieces[:-1])) + 1
-        items += [Item((f"\n\n{DIVIDER}\n\n{WORD}",))] * (requirement.number - number)
-        # As many as are wanted, but two are the same.
-        return Needs(items=tuple(items) or (Item((WORD,)),))
-
-    return wants
+    # As many as are wanted, but two are the same: another word.
+    return lambda text: Needs(items=_divided(text, DIVIDER, requirement.number) or (Item((WORD,)),))
 
 
 def paragraph_start(requirement: ParagraphStart) -> Wants:

@@ -32,6 +32,8 @@ PURPOSES = {
     "ray": "curation on a Ray cluster",
     "llamacpp": "answers by llama.cpp",
     "postgres": "the feedback store in PostgreSQL",
+    "fourbit": "LoRA over 4-bit weights on a GPU",
+    "tensorboard": "TensorBoard's files of a training run",
     "documents": "more kinds of documents (pptx, xlsx)",
     "dev": "tests and checks of Heedful itself",
 }
