@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from heedful.generate import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.models import load
 from heedful.project import Silent
+from heedful.project.settings import parse_settings
 from heedful.records import Example, RequirementSpec
 from heedful.train import TuneSettings
 from heedful.train.loop import Schedule
-from heedful.train.settings import SweepSettings
 from heedful.train.sweep import combinations
 from heedful.train.tuning import predict_only
 from heedful.train.watching.answers import AnswerMeasures
@@ -136,14 +137,28 @@ def test_of_equals_the_lower_loss_is_better() -> None:
 
 
 def test_every_combination_in_order() -> None:
-    sweep = SweepSettings(learning_rate=(0.1, 0.2), lora_rank=(2, 4))
-    assert combinations(sweep) == [
+    assert combinations({"learning_rate": (0.1, 0.2), "lora_rank": (2, 4)}) == [
         {"learning_rate": 0.1, "lora_rank": 2},
         {"learning_rate": 0.1, "lora_rank": 4},
         {"learning_rate": 0.2, "lora_rank": 2},
         {"learning_rate": 0.2, "lora_rank": 4},
     ]
-    assert not SweepSettings(epochs=(3,)).is_asked, "one value is nothing to compare"
+    assert TuneSettings(sweep={"learning_rate": (0.1, 0.2)}).has_sweep
+    assert not TuneSettings(sweep={"epochs": (3,)}).has_sweep, "one value is nothing to compare"
+    assert not TuneSettings().has_sweep
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ({"learning_rates": [0.1]}, "'learning_rates' is no setting that can be tried; did you mean 'learning_rate'?"),
+        ({"best_by": ["loss", "rouge_l"]}, "'best_by' is no setting that can be tried"),
+        ({"epochs": []}, "epochs has no values"),
+    ],
+)
+def test_a_sweep_of_what_cannot_be_compared_is_refused(sweep: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        parse_settings(TuneSettings, {"sweep": sweep}, where="heedful.toml")
 
 
 def test_the_rungs_lie_at_evaluations() -> None:

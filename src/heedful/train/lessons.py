@@ -92,6 +92,7 @@ def lessons(
     report: dict[str, list[Any]] = {}
     if mixes or len(mixture.counts) > 1:
         report["mixing"] = mixture.report(settings.epochs)
+    if mixes:
         watcher.say(describe(mixture, settings.epochs))
     content: list[Any] = tasks if mixes else []
     lengths = [row.num_tokens for row in own]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from heedful.project.settings import Settings
+from heedful.project.settings import Settings, nearest
 from heedful.train.task_settings import EncodingSettings, Grouping, MixingSettings
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -17,28 +17,12 @@ BestBy = Literal["loss", "rouge_l", "exact_match", "requirements"]
 Adapter = Literal["lora", "prefix", "prompt", "none"]
 USUAL_RATES: Mapping[str, float] = {"lora": 5e-4, "prefix": 1e-2, "prompt": 1e-2, "none": 5e-5}
 """Learning rates for those who give none; measured for virtual tokens by bench/prefix_tuning.py."""
-
-
-class SweepSettings(Settings):
-    """Values to try of each setting, in every combination; losers stop early. A list that is empty tries nothing."""
-
-    learning_rate: tuple[float, ...] = ()
-    """Learning rates."""
-    epochs: tuple[int, ...] = ()
-    """Numbers of epochs."""
-    batch_size: tuple[int, ...] = ()
-    """Rows per optimiser step."""
-    lora_rank: tuple[int, ...] = ()
-    """Ranks of the adapters."""
-    lora_dropout: tuple[float, ...] = ()
-    """Chances that an input of an adapter is left out."""
-    weight_decay: tuple[float, ...] = ()
-    """Decays of matrices."""
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether there is anything to compare."""
-        return math.prod(max(1, len(values)) for values in self.model_dump().values()) > 1
+_NOT_SWEPT = {
+    # Losses of other tokens, rows or measures do not compare, and adapters want learning rates of their own.
+    *("sweep", "model", "adapter", "max_length", "too_long", "best_by"),
+    # How a run is kept and watched changes nothing that it learns.
+    *("checkpoint_every", "keep_checkpoints", "tensorboard", "predict", "shards"),
+}
 
 
 class TuneSettings(Settings):
@@ -98,8 +82,8 @@ class TuneSettings(Settings):
     """Event files beside metrics.jsonl, for TensorBoard; needs the extra `heedful[tensorboard]`."""
     predict: bool = True
     """Time and memory are said before a long run, measured on a few micro-batches; too little memory is refused."""
-    sweep: SweepSettings = SweepSettings()
-    """Values to try, as the table [tune.sweep]."""
+    sweep: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    """Values to try of other settings of tuning, in every combination; losers stop early. A table: learning_rate = [...] ..."""
     shards: bool = False
     """Of several processes each keeps a part of the weights (FSDP), not all of them: for models too large for one."""
     mixing: MixingSettings = MixingSettings()
@@ -116,6 +100,22 @@ class TuneSettings(Settings):
     """Similarities are divided by this: small values look at the nearest rows only."""
     contrastive_projection: int = Field(0, ge=0)
     """Numbers that a representation is projected to before it is compared, by a layer that is not kept; 0 for none."""
+
+    @field_validator("sweep")
+    @classmethod
+    def _sweeps_settings(cls, sweep: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        known = [name for name in cls.model_fields if name not in _NOT_SWEPT]
+        for name, values in sweep.items():
+            if name not in known:
+                raise ValueError(f"{name!r} is no setting that can be tried; {nearest(name, known)}")
+            if not values:
+                raise ValueError(f"{name} has no values; give some, or leave it out")
+        return sweep
+
+    @property
+    def has_sweep(self) -> bool:
+        """Whether there is anything to compare."""
+        return math.prod(map(len, self.sweep.values())) > 1
 
     @model_validator(mode="before")
     @classmethod

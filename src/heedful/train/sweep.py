@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from heedful.errors import InputError, ProjectError
 from heedful.project import Silent, Watcher, read_json, write_json
 from heedful.project.settings import parse_settings
 from heedful.records import digest
-from heedful.train.settings import SweepSettings, TuneSettings
+from heedful.train.settings import TuneSettings
 from heedful.train.watching.goodness import best_entry, goodness
 
 Rung = Callable[[tuple[TuneSettings, Path], float, Watcher], list[dict[str, Any]]]
@@ -145,10 +145,9 @@ class _Muted(Silent):
         self._watcher.milestone(name)
 
 
-def combinations(sweep: SweepSettings) -> list[dict[str, Any]]:
+def combinations(sweep: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Every combination of the values given, in their order."""
-    lists = {name: values for name, values in sweep.model_dump(mode="json").items() if values}
-    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
 
 
 def describe_values(one: Candidate) -> str:

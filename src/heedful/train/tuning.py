@@ -95,7 +95,7 @@ def tune(
     with locked(checkpoints / "lock", purpose="heedful tune"):
         job = whole = Job(tuple(examples), tuple(tasks), settings, seed, checkpoints)
         tried: tuple[Candidate, ...] = ()
-        if settings.sweep.is_asked:
+        if settings.has_sweep:
             sweep = Sweep(settings, checkpoints, watcher, data=digest([row.content_hash for row in examples]))
 
             def rung(candidate: tuple[TuneSettings, Path], until: float, quiet: Watcher) -> list[dict[str, Any]]:
