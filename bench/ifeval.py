@@ -46,6 +46,8 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 MODEL = "smollm2-135m-instruct-q4_1"
 MAX_TOKENS, MOST_TOKENS = 512, 1600
+USUAL_TOKENS = {"words": 1.5, "sentences": 25.0}
+"""Of one unit in the model's free answers: what is asked for at length needs room, or it is filled up at the end."""
 LANGUAGE = "language:response_language"
 NEEDED = re.compile(r"takes (\d+) tokens")
 Prompt = dict[str, Any]
@@ -99,7 +101,7 @@ def _answers(
     for number, prompt in enumerate(prompts):
         wanted = [spec for spec in (specs[number] if specs else ()) if enforceable(spec)]
         num_left_out += len(specs[number]) - len(wanted) if specs else 0
-        max_tokens = MAX_TOKENS
+        max_tokens = min(MOST_TOKENS, max([MAX_TOKENS, *map(_usual_tokens, wanted)]))
         while True:
             request = Request(
                 str(prompt["key"]),
@@ -119,6 +121,10 @@ def _answers(
                     wanted.pop()
                     num_left_out += 1
     return [handle.result()[0] for handle in handles], num_left_out
+
+
+def _usual_tokens(spec: RequirementSpec) -> int:
+    return int(USUAL_TOKENS.get(spec.kind, 0.0) * spec.parameters.get("minimum", 0))
 
 
 def _scored(prompts: Sequence[Prompt], answers: Sequence[Generation]) -> dict[str, Any]:

@@ -227,7 +227,8 @@ class Generation:
     request_id: str
     text: str
     token_ids: tuple[int, ...] = ()
-    """Generated ids, the end-of-turn token included when it was generated; empty from engines that do not tell."""
+    """Generated ids, the end-of-turn token included when it was generated; empty from engines that do not tell. Where letters of one case
+    were asked for, the text shows them turned."""
     logprobs: tuple[float, ...] | None = None
     """Natural logarithms, one for each of `token_ids`, when the request asked."""
     top_logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None

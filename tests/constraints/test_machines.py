@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from heedful.constraints.edges import PlainPart, Restraint
+from heedful.constraints.edges import BlocksPart, LoneMarksPart, PlainPart, Restraint
 from heedful.constraints.kinds import BUILDERS
 from heedful.records import RequirementSpec
 from heedful.requirements import REQUIREMENTS, parse
@@ -145,6 +145,36 @@ def test_what_cannot_be_seen_or_is_not_composed_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["é ü 한국어 हिन्दी 😀 👨‍👩‍👧 中文，标点。", "tab\n\nlines", "naïve"])
 def test_what_people_write_is_plain(text: str) -> None:
     assert read(PlainPart(), list(text)) is not None
+
+
+@pytest.mark.parametrize("text", ['so\n"\n', "*\n", "a\n * \nb", "-\n", "。\n"])
+def test_lines_of_one_mark_are_refused(text: str) -> None:
+    assert read(LoneMarksPart(), [text]) is None
+    assert read(LoneMarksPart(), list(text)) is None
+
+
+@pytest.mark.parametrize("text", ["***\n", "- a\n", "}\n", "(\n)\n", 'so\n"', "1\n", "--\n", "...\n", "\n\n"])
+def test_other_lines_may_stand(text: str) -> None:
+    assert read(LoneMarksPart(), [text]) is not None
+    assert read(LoneMarksPart(), list(text)) is not None
+
+
+def test_an_empty_item_may_not_be_the_last_line() -> None:
+    items = LoneMarksPart(lists_only=True)
+    for text, is_right in (("- a\n-", False), ("- a\n* \u00a0", False), ("- a\n- b", True), ('- a\n"', True)):
+        state = read(items, [text])
+        assert items.accepts(state) is is_right, text
+        assert (items.needs(state).units == ()) is is_right
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [("a\n\nb", True), ("", True), ("a\n\n", True), ('a\n\n"', False), ('"\n\na', None), ("a\n\n---\n\nb", None), ('"\na', True)],
+)  # fmt: skip
+def test_blocks_have_a_word(text: str, accepted: bool | None) -> None:
+    for pieces in ([text], list(text)):
+        state = read(BlocksPart(), pieces)
+        assert (None if state is None else BlocksPart().accepts(state)) is accepted
 
 
 def test_restraint_ends_runs_of_marks_and_blanks() -> None:

@@ -33,3 +33,14 @@ def test_of_equal_spellings_the_one_with_the_longer_first_token_is_taken() -> No
     table = TokenTable(PIECES, [0])
     assert table.spell(b"abac") == (PIECES.index(b"aba"), PIECES.index(b"c"))
     assert table.spell(b"cabab") == (PIECES.index(b"cab"), PIECES.index(b"ab"))
+
+
+def test_turned_tokens_read_in_one_case_and_spell_with_what_models_write() -> None:
+    table = TokenTable([b"", b"A", b"a", b"The", b" THE", b" the", b"7", "é".encode()], [0])
+    upper = table.turned("upper")
+    assert upper is table.turned("upper")
+    assert upper.data == [b"", b"A", b"A", b"THE", b" THE", b" THE", b"7", "é".encode()]
+    assert upper.spell(b"A THE") == (2, 5), "small letters where there are some"
+    assert upper.spell(b"THE7") == (3, 6)
+    assert table.turned("lower").spell(b"the") == (3,)
+    assert table.spell(b"A THE") == (1, 4), "the table itself stays as it is"

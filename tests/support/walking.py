@@ -33,7 +33,7 @@ class Walk:
             state = composition.advance(state, token)
             self.tokens.append(token)
             assert left >= 1
-        self.text = b"".join(table.data[token] for token in self.tokens[:-1]).decode()
+        self.text = composition.shown(b"".join(table.data[token] for token in self.tokens[:-1]).decode())
 
 
 def walked(specs: Sequence[RequirementSpec], table: TokenTable, *, max_tokens: int, seed: int = 0) -> Walk:

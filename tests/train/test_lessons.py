@@ -47,7 +47,9 @@ def test_tasks_are_reported_and_mixed(
     data: list[Example], settings: TuneSettings, tmp_path: Path, recorder: Any
 ) -> None:
     plain = run(data, settings, tmp_path / "plain", quiet := recorder())
-    assert not any(line.startswith("task ") for line in quiet.lines), "where every row is read once there is nothing to say"
+    assert not any(line.startswith("task ") for line in quiet.lines), (
+        "where every row is read once there is nothing to say"
+    )
     assert [(entry["task"], entry["rows_per_epoch"]) for entry in plain.ledger["mixing"]] == [("add", 9), ("say", 3)]
     mixed = changed(settings, mixing=MixingSettings(shares={"add": 0, "say": 1}, rows_per_epoch=8))
     result = run(data, mixed, tmp_path / "mixed", watcher := recorder())

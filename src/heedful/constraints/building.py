@@ -7,17 +7,19 @@ from itertools import combinations
 
 from heedful import text as texts
 from heedful.constraints.composition import Composition, Pieces, first_plan
-from heedful.constraints.edges import NeverPart, PlainPart, Restraint, longest_noise
+from heedful.constraints.edges import LoneMarksPart, NeverPart, PlainPart, Restraint, has_lone_marks, longest_noise
 from heedful.constraints.fillers import Voice, voices
 from heedful.constraints.kinds import BUILDERS, prohibits
 from heedful.constraints.machine import Form, Part
 from heedful.constraints.planner import Planner
-from heedful.constraints.tokens import TokenTable
+from heedful.constraints.tokens import LetterCase, TokenTable
 from heedful.errors import RequirementError
 from heedful.records import RequirementSpec
 from heedful.requirements import Requirement, conflicts, parse
 from heedful.requirements.counts import Counted, Tokens
+from heedful.requirements.formats import Quoted
 from heedful.requirements.language import InLanguage
+from heedful.requirements.letters import Case
 from heedful.requirements.responses import DIVIDER, Responses
 
 _ONLY_CHECKED = 'leave it out, or set "enforce": false to have it only checked'
@@ -34,6 +36,9 @@ def compose(
     """The constraint that makes an answer satisfy all of `specs` within `max_tokens`, its end included. None of `stops`
     occurs: an answer that ends there might break what it has promised.
 
+    Where all letters are to be capitals, or none, models write as they are used to, and what they write is turned: held to capitals,
+    small models write no English. Whoever shows an answer then shows `Composition.shown` of it.
+
     Raises RequirementError for what contradicts itself, cannot be enforced, or needs more tokens.
     """
     requirements = [parse(spec) for spec in specs]
@@ -44,6 +49,7 @@ def compose(
             raise RequirementError(
                 f"the requirement {spec.kind!r} can be checked, but not enforced while the answer is written; {_ONLY_CHECKED}"
             )
+    given, (table, case) = table, _as_shown(table, requirements)
     _refuse_sizes(requirements, table, max_tokens)
     planner = _planner(requirements, table, stops)
     tokens = [one for one in requirements if isinstance(one, Tokens)]
@@ -53,14 +59,20 @@ def compose(
     least: int | None = None
     for plan, cost in first_plan(planner, table, min_tokens):
         if cost < max_tokens:
-            return Composition(planner, table, min_tokens, max_tokens, plan)
+            return Composition(planner, table, min_tokens, max_tokens, plan, case)
         least = cost + 1 if least is None else min(least, cost + 1)
     if least is not None:
         raise RequirementError(
             f"an answer that satisfies the requirements takes {least} tokens, the end included, and {max_tokens} are allowed; "
             "raise max_tokens, or ask for less"
         )
-    raise RequirementError(_why_none(requirements, table))
+    raise RequirementError(_why_none(requirements, given))
+
+
+def _as_shown(table: TokenTable, requirements: Sequence[Requirement]) -> tuple[TokenTable, LetterCase | None]:
+    """Tokens as the answer shows them, and the case in which it shows letters; None as they are."""
+    case: LetterCase | None = next((one.case for one in requirements if isinstance(one, Case)), None)
+    return (table, None) if case is None else (table.turned(case), case)
 
 
 def _refuse_sizes(requirements: Sequence[Requirement], table: TokenTable, max_tokens: int) -> None:
@@ -90,6 +102,7 @@ def _why_none(requirements: Sequence[Requirement], table: TokenTable) -> str:
 
 
 def _can_be_planned(requirements: Sequence[Requirement], table: TokenTable) -> bool:
+    table, _ = _as_shown(table, requirements)
     planner = _planner(requirements, table)
     found: tuple[Pieces, int] | None = next(first_plan(planner, table, 0), None)
     return found is not None
@@ -112,6 +125,10 @@ def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequ
     if not forms:
         marks = [DIVIDER] if any(isinstance(one, Responses) for one in requirements) else []
         parts.append(Restraint(longest_noise("a".join([*_values(requirements), *marks]))))
+        # What stands between quotation marks may begin with a list, below the first of them.
+        is_quoted = any(isinstance(one, Quoted) for one in requirements)
+        if not is_quoted and not any(map(has_lone_marks, _values(requirements))):
+            parts.append(LoneMarksPart())
     if stops:
         parts.append(NeverPart(stops))
     return Planner(parts, forms, _voices(requirements, table))

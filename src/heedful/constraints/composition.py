@@ -11,6 +11,7 @@ computed. `allowed` is the mask of the whole vocabulary, for those who need it.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from heedful.constraints.fillers import between
 from heedful.constraints.machine import State
 from heedful.constraints.planner import Planner
-from heedful.constraints.tokens import TokenTable
+from heedful.constraints.tokens import LetterCase, TokenTable
 
 if TYPE_CHECKING:
     from heedful.constraints.masks import Masks
@@ -39,6 +40,8 @@ _NUM_CHARACTERS, _MOST_CHARACTERS = 8, 1 << 15
 _CONTEXT = 16
 """Last characters of the text that the planner sees."""
 
+_SMALL, _CAPITAL = string.ascii_lowercase, string.ascii_uppercase
+_TURNED = {"upper": str.maketrans(_SMALL, _CAPITAL), "lower": str.maketrans(_CAPITAL, _SMALL)}
 Pieces = tuple[bytes, ...]
 
 
@@ -65,9 +68,18 @@ class Written:
 class Composition:
     """A constraint (DESIGN: state in, state out). Safe to use for many answers at once: it remembers nothing of them."""
 
-    def __init__(self, planner: Planner, table: TokenTable, min_tokens: int, max_tokens: int, plan: Pieces) -> None:
-        """`plan` ends an answer that is not begun."""
-        self._planner, self._table = planner, table
+    def __init__(
+        self,
+        planner: Planner,
+        table: TokenTable,
+        min_tokens: int,
+        max_tokens: int,
+        plan: Pieces,
+        case: LetterCase | None = None,
+    ) -> None:
+        """`plan` ends an answer that is not begun. `case`: letters are written as they come, and turned by whoever shows them; `table`
+        holds tokens as they read then."""
+        self._planner, self._table, self._case = planner, table, case
         num_planned = self._cost(plan)
         assert num_planned is not None
         self._start = Written(planner.start(), "", b"", plan, num_planned, min_tokens, max_tokens)
@@ -77,6 +89,10 @@ class Composition:
     def start(self) -> Written:
         """Before the first token."""
         return self._start
+
+    def shown(self, text: str) -> str:
+        """What an answer reads of what its tokens say: the same, or its letters from a to z in the one case that is asked for."""
+        return text if self._case is None else text.translate(_TURNED[self._case])
 
     def after(self, state: Written, token: int) -> Written | None:
         """What is known when `token` comes next; None when it may not."""

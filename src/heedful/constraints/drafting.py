@@ -88,9 +88,9 @@ class Draft:
             if num_marks and not voice.is_spaced:
                 put(voice.mark)
                 num_marks -= 1
-        for _ in range(self.num_sentences):
+        for number in range(self.num_sentences):
             put(voice.ender)
-            put(voice.opener)
+            put(voice.opener(number))
         for block in self.blocks:
             put(block)
         put(voice.mark * num_marks)
@@ -170,13 +170,13 @@ class Draft:
                 before[text] += 1
                 changed = True
                 if item.rest and glue and not self.glued and self._may_stand(item.rest):
-                    self.glued = item.rest.replace(WORD, self.manner.voice.opener)
+                    self.glued = item.rest.replace(WORD, self.manner.voice.opener())
                 else:
                     self._add_item(self._said(item.texts))
         return changed
 
     def _may_stand(self, text: str) -> bool:
-        return self.manner.voice.may_stand(text.replace(WORD, self.manner.voice.opener))
+        return self.manner.voice.may_stand(text.replace(WORD, self.manner.voice.opener()))
 
     def _said(self, several: Sequence[str]) -> str:
         """One of several texts, in the voice's own case where nothing else may stand."""

@@ -224,6 +224,81 @@ class Restraint:
         return NOTHING
 
 
+_LIST_MARKS = frozenset("*-–—•·#")
+_LONE_MARKS = _LIST_MARKS | frozenset("\"'“”‘’.,:;!?。，、；：！？…")
+
+
+class LoneMarksPart:
+    """No line that consists of one mark: an item of a list in which nothing stands, quotation marks around nothing."""
+
+    def __init__(self, *, lists_only: bool = False) -> None:
+        """`lists_only`: no empty items of lists, and none at the end either."""
+        self._marks = _LIST_MARKS if lists_only else _LONE_MARKS
+        self._ends = _LIST_MARKS if lists_only else frozenset()
+
+    def start(self) -> str:
+        return ""
+
+    def step(self, state: str, text: str) -> str | None:
+        """The state is what the line has so far, as far as that matters: nothing, one such mark, or a letter for all else."""
+        lines = text.split("\n")
+        for number, line in enumerate(lines):
+            shown = state + line.strip()
+            is_lone = shown in self._marks
+            if number < len(lines) - 1:
+                if is_lone:
+                    return None
+                state = ""
+            else:
+                state = shown if is_lone or not shown else "a"
+        return state
+
+    def accepts(self, state: str) -> bool:
+        return state not in self._ends
+
+    def is_hopeless(self, state: str) -> bool:
+        return False
+
+    def needs(self, state: str) -> Needs:
+        return NOTHING if self.accepts(state) else Needs(units=(("words", 1),))
+
+
+def has_lone_marks(text: str) -> bool:
+    """Whether some line of `text` consists of one mark."""
+    return LoneMarksPart().step("", text + "\n") is None
+
+
+class BlocksPart:
+    """A word in everything that stands between blank lines: so that all ways to count paragraphs agree."""
+
+    def start(self) -> tuple[bool, bool, int]:
+        return False, False, 0
+
+    def step(self, state: tuple[bool, bool, int], text: str) -> tuple[bool, bool, int] | None:
+        """(something stands in this block, a word among it, line breaks at its end)."""
+        has_marks, has_word, breaks = state
+        for character in text:
+            if character == "\n":
+                breaks += 1
+                if breaks == 2:
+                    if has_marks and not has_word:
+                        return None
+                    has_marks = has_word = False
+            elif not character.isspace():
+                has_marks, has_word, breaks = True, has_word or character.isalnum(), 0
+        return has_marks, has_word, min(breaks, 2)
+
+    def accepts(self, state: tuple[bool, bool, int]) -> bool:
+        has_marks, has_word, _ = state
+        return has_word or not has_marks
+
+    def is_hopeless(self, state: tuple[bool, bool, int]) -> bool:
+        return False
+
+    def needs(self, state: tuple[bool, bool, int]) -> Needs:
+        return NOTHING if self.accepts(state) else Needs(units=(("words", 1),))
+
+
 def longest_noise(text: str) -> int:
     """The most marks in a row, blanks not counted, that `text` holds."""
     runs = regex.findall(r"(?:[^\p{L}\p{N}\s]\s*)+", text)

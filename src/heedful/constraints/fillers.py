@@ -21,7 +21,8 @@ class Voice:
 
     name: str
     words: tuple[str, ...]
-    opener: str
+    openers: tuple[str, ...]
+    """Words that a sentence may consist of, or begin with; at least one."""
     ender: str
     may_stand: Callable[[str], bool] = bool
     """Whether a text may occur in this answer at all."""
@@ -37,6 +38,10 @@ class Voice:
     def is_spaced(self) -> bool:
         """Whether words have spaces between them."""
         return not texts.is_unspaced(self.words[0])
+
+    def opener(self, number: int = 0) -> str:
+        """The `number`th of them: they take turns."""
+        return self.openers[number % len(self.openers)]
 
     def word(self, number: int) -> str:
         """The `number`th word to fill with: they take turns, so that none repeats at once."""
@@ -67,9 +72,11 @@ def voices(may_stand: Callable[[str], bool], languages: Sequence[str], cost: Cal
             words = tuple(sorted((word for word in words if may_stand(word)), key=cost))
             if not words or (found and found[-1].name == name and found[-1].words == words):
                 continue
-            opener, ender = change(str(entry["opener"])), str(entry["ender"])
-            opener = opener if may_stand(opener) else words[0]
-            found.append(Voice(name, words, opener, ender if may_stand(ender) else "", may_stand, change))
+            openers = [change(str(word)) for word in _listed(entry["openers"]) if may_stand(change(str(word)))]
+            cheapest = min(map(cost, openers), default=0)
+            openers = [word for word in openers if cost(word) == cheapest] or [words[0]]
+            ender = str(entry["ender"])
+            found.append(Voice(name, words, tuple(openers), ender if may_stand(ender) else "", may_stand, change))
             if len(words) == len(_listed(entry["words"])):
                 break
     return found

@@ -10,7 +10,7 @@ import regex
 from heedful import text as texts
 from heedful.constraints import wants
 from heedful.constraints.counting import CharactersPart, CountedPart, LettersPart, SentencesPart, WordsPart
-from heedful.constraints.edges import AlphabetPart, CheckedPart, EndsPart, StartsPart
+from heedful.constraints.edges import AlphabetPart, BlocksPart, CheckedPart, EndsPart, LoneMarksPart, StartsPart
 from heedful.constraints.forms import ChoiceForm, ContainsPart, RegexForm
 from heedful.constraints.grammar import GrammarForm
 from heedful.constraints.json import JsonMachine
@@ -162,6 +162,16 @@ def _checked(wanted: Callable[..., wants.Wants]) -> Callable[[Requirement], Made
     return make
 
 
+def _bullets(requirement: Requirement) -> Made:
+    assert isinstance(requirement, Bullets)
+    return [CheckedPart(requirement, wants.units("bullets")(requirement)), LoneMarksPart(lists_only=True)], []
+
+
+def _paragraph_start(requirement: Requirement) -> Made:
+    assert isinstance(requirement, ParagraphStart)
+    return [CheckedPart(requirement, wants.paragraph_start(requirement)), BlocksPart()], []
+
+
 BUILDERS: dict[type, Callable[[Requirement], Made]] = {
     Words: _counted,
     Characters: _counted,
@@ -169,7 +179,7 @@ BUILDERS: dict[type, Callable[[Requirement], Made]] = {
     Letters: _counted,
     Capitals: _counted,
     Tokens: _tokens,
-    Bullets: _checked(wants.units("bullets")),
+    Bullets: _bullets,
     Paragraphs: _checked(wants.paragraphs),
     Keywords: _keywords,
     Forbidden: _forbidden,
@@ -191,7 +201,7 @@ BUILDERS: dict[type, Callable[[Requirement], Made]] = {
     Postscript: _checked(wants.postscript),
     Quoted: _checked(wants.quoted),
     Responses: _checked(wants.responses),
-    ParagraphStart: _checked(wants.paragraph_start),
+    ParagraphStart: _paragraph_start,
 }
 
 

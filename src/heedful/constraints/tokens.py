@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
+LetterCase = Literal["upper", "lower"]
 _MAX_KNOWN = 50_000
 """Spellings that are remembered; a plan is made of the same words again and again."""
 
@@ -33,6 +35,19 @@ class TokenTable:
         self._spelled: dict[bytes, tuple[int, ...] | None] = {}
         self._last: tuple[bytes, list[tuple[int, int, int]]] = (b"", [(0, -1, 0)])
         """What was spelled last; replaced as a whole, so that threads cannot mix."""
+        self._turned: dict[LetterCase, TokenTable] = {}
+
+    def turned(self, case: LetterCase) -> TokenTable:
+        """The same tokens, as they read when their letters from a to z are turned into `case`."""
+        if case not in self._turned:
+            data = [value.upper() if case == "upper" else value.lower() for value in self.data]
+            table = TokenTable(data, self.end_ids, drops_first_space=self.drops_first_space)
+            # Many tokens read alike now. A text is spelled with those that models write: in small letters, of the lowest ids.
+            for token in reversed(range(len(data))):
+                if data[token] in table._by_bytes and self.data[token] == self.data[token].lower():
+                    table._by_bytes[data[token]] = token
+            self._turned[case] = table
+        return self._turned[case]
 
     def spell(self, text: bytes) -> tuple[int, ...] | None:
         """The fewest tokens whose bytes are `text`; None when no tokens spell it."""

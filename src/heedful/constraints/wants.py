@@ -161,7 +161,7 @@ def paragraph_start(requirement: ParagraphStart) -> Wants:
 
     def wants(text: str) -> Needs:
         number = len(paragraphs_of(text))
-        is_new = not text.strip() or text.endswith("\n\n")
+        is_new = not any(map(str.isalnum, text.rpartition("\n\n")[2]))
         items = []
         for place in range(number + 1, requirement.paragraphs + 1):
             word = requirement.word if place == requirement.paragraph else WORD

@@ -8,18 +8,19 @@ token that is permitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heedful.constraints.composition import NEVER, Written
-from heedful.constraints.edges import PlainPart
+from heedful.constraints.edges import LoneMarksPart, PlainPart
+from heedful.constraints.machine import Part
 from heedful.constraints.masks.documents import document_masks
 from heedful.constraints.masks.forms import regular_masks
 from heedful.constraints.masks.prose import prose_masks
-from heedful.constraints.masks.texts import token_texts
+from heedful.constraints.masks.texts import Batch, token_texts
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
 
@@ -37,12 +38,11 @@ class _Source(Protocol):
 class Masks:
     """For one composition. Safe to use for many answers at once."""
 
-    def __init__(self, source: _Source, table: TokenTable, place: int, plain: PlainPart) -> None:
-        """`plain` is the part that keeps texts composed, the `place`th one."""
+    def __init__(self, source: _Source, table: TokenTable, planner: Planner) -> None:
         self._source, self._table, self._tokens = source, table, token_texts(table)
-        self._place, self._plain = place, plain
+        self._plain, self._lone = _place_of(planner, PlainPart), _place_of(planner, LoneMarksPart)
         self._by_bytes = table._by_bytes
-        self._combining: dict[tuple[str, bytes], NDArray[np.int64]] = {}
+        self._refused: dict[tuple[Part, str, bytes], NDArray[np.int64]] = {}
 
     def costs(self, state: Written, permits: Callable[[int], bool], *, is_first: bool) -> Costs | None:
         """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that may not come; None where
@@ -52,7 +52,16 @@ class Masks:
         costs = self._source.costs(state, is_first=is_first)
         if costs is None:
             return None
-        self._refuse_combining(costs, state, self._tokens.pending(state.pending, is_first=is_first))
+        pending = self._tokens.pending(state.pending, is_first=is_first)
+        if self._plain is not None:
+            place, plain = self._plain
+            before: str = state.states[place]
+            # Of letters without marks only the last one matters.
+            before = before[-1:] if before.isascii() else before
+            costs[self._refused_by(plain, before, pending, lambda batch: batch.combining)] = NEVER
+        if self._lone is not None:
+            place, lone = self._lone
+            costs[self._refused_by(lone, state.states[place], pending, lambda batch: batch.breaking)] = NEVER
         for token in self._singly(state):
             if costs[token] >= NEVER and permits(token):
                 costs[token] = state.left - 2
@@ -60,19 +69,18 @@ class Masks:
             costs[token] = 0 if permits(token) else NEVER
         return costs
 
-    def _refuse_combining(self, costs: Costs, state: Written, pending: bytes) -> None:
-        """Those that would make another character of the one before."""
-        before: str = state.states[self._place]
-        # Of letters without marks only the last one matters.
-        key = (before[-1:] if before.isascii() else before, pending)
-        found = self._combining.get(key)
+    def _refused_by(
+        self, part: Part, before: str, pending: bytes, some: Callable[[Batch], Iterable[tuple[int, str]]]
+    ) -> NDArray[np.int64]:
+        """Tokens among `some` that `part` refuses in the state `before`."""
+        key = (part, before, pending)
+        found = self._refused.get(key)
         if found is None:
-            if len(self._combining) >= _MOST_KNOWN:
-                self._combining.clear()
-            combining = self._tokens.batch(pending).combining
-            refused = [token for token, text in combining if self._plain.step(before, text) is None]
-            found = self._combining[key] = np.array(refused, np.int64)
-        costs[found] = NEVER
+            if len(self._refused) >= _MOST_KNOWN:
+                self._refused.clear()
+            refused = [token for token, text in some(self._tokens.batch(pending)) if part.step(before, text) is None]
+            found = self._refused[key] = np.array(refused, np.int64)
+        return found
 
     def _singly(self, state: Written) -> list[int]:
         """Tokens that the plan begins with: one of them may be all that is left."""
@@ -88,8 +96,11 @@ def masks_of(planner: Planner, table: TokenTable) -> Masks | None:
     )
     if source is None:
         return None
-    place, plain = next((n, part) for n, part in enumerate(planner._parts) if isinstance(part, PlainPart))
-    return Masks(source, table, place, plain)
+    return Masks(source, table, planner)
+
+
+def _place_of(planner: Planner, kind: type[Part]) -> tuple[int, Part] | None:
+    return next(((place, part) for place, part in enumerate(planner._parts) if isinstance(part, kind)), None)
 
 
 __all__ = ["Masks", "masks_of"]

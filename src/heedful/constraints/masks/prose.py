@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from heedful import text as texts
 from heedful.constraints.composition import LONG_PLAN, NEVER, Written
 from heedful.constraints.counting import CharactersPart, CountedPart, WordsPart
-from heedful.constraints.edges import PlainPart, Restraint
+from heedful.constraints.edges import LoneMarksPart, PlainPart, Restraint
 from heedful.constraints.fillers import between
 from heedful.constraints.machine import State
 from heedful.constraints.masks.filling import Filling
@@ -184,7 +184,7 @@ class ProseMasks:
 def prose_masks(planner: Planner, table: TokenTable) -> ProseMasks | None:
     """None for compositions that hold anything else."""
     parts = planner._parts
-    known = (WordsPart, CharactersPart, PhrasesPart, PlainPart, Restraint)
+    known = (WordsPart, CharactersPart, PhrasesPart, PlainPart, Restraint, LoneMarksPart)
     if planner._forms or not planner._voices or any(type(part) not in known for part in parts):
         return None
     if any(sum(type(part) is kind for part in parts) > 1 for kind in (WordsPart, CharactersPart)):

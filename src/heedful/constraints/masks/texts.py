@@ -51,6 +51,8 @@ class Batch:
     """What each adds to the text, with the letter that completes it."""
     combining: tuple[tuple[int, str], ...]
     """Tokens that may combine with the character before, and their texts."""
+    breaking: tuple[tuple[int, str], ...]
+    """Tokens with a line break, and their texts."""
 
 
 class TokenTexts:
@@ -113,7 +115,8 @@ class TokenTexts:
         dense = np.zeros(self.size, np.int32)
         dense[ids] = np.array(classes, np.int32) + 1
         combining = tuple((token, text) for token, text in zip(ids, found, strict=True) if combines(text[0]))
-        return Batch(np.array(ids, np.int64), np.array(classes, np.int64), dense, tuple(found), combining)
+        breaking = tuple((token, text) for token, text in zip(ids, found, strict=True) if "\n" in text)
+        return Batch(np.array(ids, np.int64), np.array(classes, np.int64), dense, tuple(found), combining, breaking)
 
     def _data(self, pending: bytes) -> Iterator[tuple[int, bytes]]:
         """Tokens with all bytes since the last whole character."""

@@ -46,7 +46,7 @@ class BeamSearch:
         self._end_ids = frozenset(renderer.end_of_turn_ids)
         self._num_candidates = max(2, 1 + len(self._end_ids)) * self.num_branches
         self._room = first.num_left
-        writer = TextWriter(renderer.decode, sampling.stop) if sampling.stop else None
+        writer = TextWriter(first.decode, sampling.stop) if sampling.stop else None
         self._ways = [Way((), 0.0, first.chooser, writer, ())]
         self._finished: list[tuple[float, Way]] = []
 
