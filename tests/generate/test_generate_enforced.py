@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import string
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ def spec(kind: str, **parameters: Any) -> RequirementSpec:
     return RequirementSpec(kind, parameters)
 
 
+_LETTERS = string.ascii_letters
 COMPOSITIONS = [
     (spec("words", exactly=7), spec("keywords", all=["cat", "wind"])),
     (spec("characters", minimum=10, maximum=30), spec("forbidden", words=["the"]), spec("ends_with", text="done.")),
@@ -119,6 +122,25 @@ def test_what_the_model_would_write_anyway_is_not_changed(engine: LocalEngine) -
     # Until the end of the budget, where an end has to come, or the first invisible character.
     assert same >= 1
     assert report["forced_tokens"] <= report["tokens"] - same
+
+
+@pytest.mark.parametrize(("case", "turn"), [("upper", str.upper), ("lower", str.lower)])
+def test_letters_are_written_as_usual_and_shown_in_the_case_asked_for(
+    engine: LocalEngine, loaded: LoadedModel, case: str, turn: Callable[[str], str]
+) -> None:
+    requirements = (spec("case", case=case), spec("keywords", all=[turn("wind")], match="exact"), spec("no_commas"))
+    written: set[str] = set()
+    for seed in range(4):
+        handle = engine.submit(ask(requirements, temperature=1.0, seed=seed))
+        events = list(handle)
+        (answer,) = handle.result()
+        assert "".join(event.text for event in events) == answer.text, "streamed in the same case"
+        own = loaded.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
+        assert own.translate(str.maketrans(_LETTERS, turn(_LETTERS))) == answer.text
+        written.update(own)
+    # No letter was refused for its case.
+    assert any(map(str.islower, written))
+    assert any(map(str.isupper, written))
 
 
 def test_stop_texts_do_not_break_what_is_required(engine: LocalEngine) -> None:
