@@ -11,7 +11,7 @@ counted and smoothed on one core: bytes of the standard library's source code, a
 5-gram repeats, the worst case. The last line is JSON.
 
 HEEDFUL_SHARED_DATA     the folder with the development data; default ../shared/data
-HEEDFUL_BENCH_SECONDS   training time of each neural model on each text; default 600; 0 leaves them out
+HEEDFUL_BENCH_SECONDS   training time of each neural model on each text, on one core; default 600; 0 leaves them out
 HEEDFUL_KENLM_PYTHON    a Python that has kenlm; default: bench/.venvs/kenlm, made here (compiled, a minute)
 """
 
@@ -29,8 +29,11 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -297,11 +300,29 @@ def corpora() -> list[Corpus]:
     ]
 
 
-def table(corpus: Corpus) -> list[Row]:
+def tables(texts: Sequence[Corpus]) -> dict[str, list[Row]]:
+    """Every model of every text, as many at a time as there are cores, on one core each."""
+    models = [*COUNTED, *(TRAINED if SECONDS else [])]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), partial(torch.set_num_threads, 1)) as pool:
+        begun = {
+            (corpus.name, place): pool.submit(row, place, corpus) for place in range(len(models)) for corpus in texts
+        }
+        rows = {key: future.result() for key, future in begun.items()}
+    found = {corpus.name: [rows[corpus.name, place] for place in range(len(models))] for corpus in texts}
+    for corpus in texts:
+        tell(corpus, found[corpus.name])
+    return found
+
+
+def row(place: int, corpus: Corpus) -> Row:
+    """Of the `place`th model: functions made by functions cannot be sent to another process."""
+    return [*COUNTED, *TRAINED][place](corpus)
+
+
+def tell(corpus: Corpus, rows: Sequence[Row]) -> None:
     say(
         f"{corpus.name}: {len(corpus.train):,} characters to train on, {len(corpus.validation):,} to choose, {len(corpus.test):,} to measure"
     )
-    rows = [make(corpus) for make in [*COUNTED, *(TRAINED if SECONDS else [])]]
     say(f"  {'':<26}{'validation':>11}{'test':>9}{'tokens':>13}{'seconds':>9}")
     for row in sorted(rows, key=lambda row: row.test):
         say(
@@ -309,7 +330,6 @@ def table(corpus: Corpus) -> list[Row]:
         )
     for row in rows:
         say(f"  {row.name}: " + ", ".join(f"{tokens:,} -> {value:.3f}" for tokens, value in row.curve))
-    return rows
 
 
 # -- KenLM -----------------------------------------------------------------------------------------------------------------
@@ -380,17 +400,17 @@ def main() -> None:
     texts = corpora()
     differences = kenlm_differences(texts[0])
     seconds = counting()
-    tables = {corpus.name: table(corpus) for corpus in texts}
-    best = min(row.test for row in tables[texts[0].name] if row.name.startswith("n-gram"))
+    rows_of = tables(texts)
+    best = min(row.test for row in rows_of[texts[0].name] if row.name.startswith("n-gram"))
     result = {
         "bench": "language_models",
         "ratios": {},
         "bits_per_byte": {
             name: {row.name: round(row.test, 4) for row in sorted(rows, key=lambda row: row.test)}
-            for name, rows in tables.items()
+            for name, rows in rows_of.items()
         },
         "curves": {
-            name: {row.name: [(n, round(v, 4)) for n, v in row.curve] for row in rows} for name, rows in tables.items()
+            name: {row.name: [(n, round(v, 4)) for n, v in row.curve] for row in rows} for name, rows in rows_of.items()
         },
         "counting_seconds": {name: round(value, 1) for name, value in seconds.items()},
         "kenlm_relative_difference": differences,
