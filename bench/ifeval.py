@@ -79,7 +79,13 @@ def main() -> None:
         "instructions_95_percent": results["annotated"]["instruction_strict_but_language"] >= 0.95,
         "prompts_85_percent": results["annotated"]["prompt_strict"] >= 0.85,
         "read_70_percent": results["read"]["prompt_strict"] >= 0.70,
-        "all_finished": all(a.finish_reason == "stop" for n in ("annotated", "read") for a in results[n]["answers"]),
+        # Where nothing was read an answer is free, and may be cut off.
+        "all_finished": all(
+            answer.finish_reason == "stop"
+            for name in ("annotated", "read")
+            for answer in results[name]["answers"]
+            if answer.constraint_report is not None
+        ),
     }
     about = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

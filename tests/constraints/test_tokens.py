@@ -44,3 +44,10 @@ def test_turned_tokens_read_in_one_case_and_spell_with_what_models_write() -> No
     assert upper.spell(b"THE7") == (3, 6)
     assert table.turned("lower").spell(b"the") == (3,)
     assert table.spell(b"A THE") == (1, 4), "the table itself stays as it is"
+
+
+def test_pieces_are_priced_one_by_one() -> None:
+    table = TokenTable(PIECES, [0])
+    assert table.num_tokens([b"ab", b"abac", b"ab"]) == 4
+    assert table.num_tokens([]) == 0
+    assert table.num_tokens([b"ab", b"d"]) is None

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2
 from heedful.errors import EngineError, InputError
 from heedful.generate.engine import Request, Sampling, ScoreRequest, generate
 from heedful.generate.local import LocalEngine
-from heedful.generate.local.kernels.model import KernelModel
+from heedful.generate.local.kernels.model import KernelModel, log_sums
 from heedful.generate.local.kernels.team import Team
 from heedful.generate.local.kernels.weights import pack
 from heedful.generate.local.opening import why_not_kernels
@@ -175,6 +175,17 @@ def test_a_precision_that_cannot_be_had_is_an_error(tiny_model: Path, monkeypatc
 
 
 # -- threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 277, 4096])
+def test_log_sums_are_those_of_64_bits(size: int) -> None:
+    logits = (torch.randn(5, 4160, generator=torch.Generator().manual_seed(size)) * 9)[
+        :, :size
+    ]  # rows lie further apart
+    logits[1] = -3e4
+    logits[2, 0] = 200.0
+    expected = logits.double().logsumexp(dim=1).numpy()
+    np.testing.assert_allclose(log_sums(logits), expected, rtol=1e-6, atol=1e-5)
 
 
 def test_a_team_waits_for_all_and_tells_of_errors() -> None:

@@ -12,7 +12,7 @@ computed. `allowed` is the mask of the whole vocabulary, for those who need it.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +35,7 @@ NEVER = 1 << 20
 _EFFORT, _FIRST_EFFORT = 1, 6
 LONG_PLAN = 40
 """Pieces; making so long a plan takes milliseconds."""
+_SHORT_PLAN = 8
 _NUM_CHARACTERS, _MOST_CHARACTERS = 8, 1 << 15
 """Characters that are tried in place of one whose first bytes are written already."""
 _CONTEXT = 16
@@ -120,7 +121,8 @@ class Composition:
         plan = self._rest(state.plan, data)
         num_planned = None if plan is None else self._cost(plan)
         if plan is None or num_planned is None or not wanted <= num_planned < left:
-            found = self._planned(states, before, pending, (wanted, left), state.plan)
+            goes_on = text.isascii() and (text[:1].isalnum() or not any(map(str.isalnum, text)))
+            found = self._planned(states, before, pending, (wanted, left), state.plan, goes_on=goes_on)
             if found is None:
                 return None
             plan, num_planned = found
@@ -196,10 +198,18 @@ class Composition:
     # -- plans -------------------------------------------------------------------------------------------------------
 
     def _planned(
-        self, states: tuple[State, ...], before: str, pending: bytes, bounds: tuple[int, int], old: Pieces
+        self,
+        states: tuple[State, ...],
+        before: str,
+        pending: bytes,
+        bounds: tuple[int, int],
+        old: Pieces,
+        *,
+        goes_on: bool,
     ) -> tuple[Pieces, int] | None:
+        """`goes_on`: what was written last begins no word."""
         if not pending:
-            return self._planned_from(states, before, bounds, old, b"")
+            return self._planned_from(states, before, bounds, old, b"", goes_on=goes_on)
         for character in _completing(pending):
             after = self._planner.step(states, character)
             if after is not None:
@@ -210,7 +220,14 @@ class Composition:
         return None
 
     def _planned_from(
-        self, states: tuple[State, ...], before: str, bounds: tuple[int, int], old: Pieces, first: bytes
+        self,
+        states: tuple[State, ...],
+        before: str,
+        bounds: tuple[int, int],
+        old: Pieces,
+        first: bytes,
+        *,
+        goes_on: bool = False,
     ) -> tuple[Pieces, int] | None:
         """A plan, `first` before it, of as many tokens as `bounds` tells: the least, and one more than the most."""
         wanted, left = bounds
@@ -221,7 +238,7 @@ class Composition:
                 # Where the shortest does not fit, hardly any other does; a plan is at hand already.
                 return (plan, cost) if cost < left else None
         still_serves = False
-        for again in self._again(states, before, old) if old else ():
+        for again in self._again(states, before, old, goes_on=goes_on) if old else ():
             still_serves, cost = True, self._cost(again)
             if cost is not None and wanted <= cost < left:
                 return again, cost
@@ -237,7 +254,7 @@ class Composition:
                 return plan, cost
         return None
 
-    def _again(self, states: tuple[State, ...], before: str, old: Pieces) -> Iterator[Pieces]:
+    def _again(self, states: tuple[State, ...], before: str, old: Pieces, *, goes_on: bool) -> Iterator[Pieces]:
         """The plan of before, where it still serves: without one of its words, which has been written otherwise, or as it is."""
         if before[-1:].isspace() and old[0].startswith(b" "):
             old = (old[0][1:], *old[1:]) if len(old[0]) > 1 else old[1:]
@@ -247,7 +264,9 @@ class Composition:
             plans.insert(0, (gap.encode() + old[0], *old[1:]))
         # The shorter first: else a plan for many words would outgrow what is left. The last piece may have to be the last.
         shorter = [cut for plan in plans for cut in (plan[:-1], (*plan[:-2], *plan[-1:])) if len(plan) > 2]
-        for plan in (*shorter, *plans):
+        # Where no word was begun as many are missing as before, and a short plan hardly holds one that only fills.
+        first = plans[:1] if goes_on or len(old) <= _SHORT_PLAN else []
+        for plan in (*first, *shorter, *plans[len(first) :]):
             try:
                 text = b"".join(plan).decode()
             except UnicodeDecodeError:
@@ -270,19 +289,16 @@ class Composition:
         return None
 
     def _cost(self, plan: Pieces) -> int | None:
-        spelled = [self._table.spell(piece) for piece in plan]
-        return None if any(one is None for one in spelled) else sum(len(one) for one in spelled if one is not None)
+        return self._table.num_tokens(plan)
 
 
 def first_plan(planner: Planner, table: TokenTable, min_tokens: int) -> Iterator[tuple[Pieces, int]]:
     """Plans for an answer that is not begun, each with the tokens that it takes."""
     for pieces in planner.plans(planner.start(), "", effort=_FIRST_EFFORT, least=min_tokens):
         plan = tuple(piece.encode() for piece in pieces)
-        spelled: Sequence[tuple[int, ...] | None] = [table.spell(piece) for piece in plan]
-        if all(one is not None for one in spelled):
-            cost = sum(len(one) for one in spelled if one is not None)
-            if cost >= min_tokens:
-                yield plan, cost
+        cost = table.num_tokens(plan)
+        if cost is not None and cost >= min_tokens:
+            yield plan, cost
 
 
 def _whole_characters(data: bytes) -> tuple[str, bytes] | None:

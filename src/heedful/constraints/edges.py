@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -155,6 +156,8 @@ class NeverPart:
 _NOISE = regex.compile(r"[^\p{L}\p{N}\s]")
 _HIDDEN = regex.compile(r"[\p{Cc}--\n]|[\p{Cf}--[\u200c\u200d]]|[\p{Cs}\p{Co}\p{Cn}\ufffd\u2028\u2029]", regex.VERSION1)
 
+_ONLY_WORDS = re.compile(r" ?[^\W_]+(?: [^\W_]+)*")
+"""Nothing between words but single spaces: most texts."""
 _Runs = tuple[int, int, int]
 _MOST_BLANKS = 24
 _COMBINING = 8
@@ -198,9 +201,9 @@ class Restraint:
 
     def step(self, state: _Runs, text: str) -> _Runs | None:
         """(blanks, line breaks, marks) in a row."""
-        if text.isalnum():
-            return 0, 0, 0
         blanks, breaks, marks = state
+        if blanks < _MOST_BLANKS and _ONLY_WORDS.fullmatch(text):
+            return 0, 0, 0
         for character in text:
             if character.isalnum():
                 blanks = breaks = marks = 0
@@ -241,6 +244,8 @@ class LoneMarksPart:
 
     def step(self, state: str, text: str) -> str | None:
         """The state is what the line has so far, as far as that matters: nothing, one such mark, or a letter for all else."""
+        if state == "a" and "\n" not in text:
+            return state
         lines = text.split("\n")
         for number, line in enumerate(lines):
             shown = state + line.strip()

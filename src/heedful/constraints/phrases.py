@@ -6,6 +6,7 @@ whether it is a word of its own; until then it counts only if the text ends.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from heedful.requirements.keywords import fold, within_word
 _LONGEST_OPEN = 96
 """Characters without white space that are folded again with each token; longer runs (Chinese) are cut."""
 _KEPT_OPEN = 32
+_SHORT = 96
+"""Characters, within which most texts hold none of the phrases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class PhrasesPart:
         self.phrases, self._any_of = tuple(phrases), any_of
         self._fold: Callable[[str], str] = _folded if folds else _plain
         self._kept = max(len(phrase.needle) for phrase in phrases) + 12
+        self._any = re.compile("|".join({re.escape(phrase.needle) for phrase in phrases}))
 
     def start(self) -> _Found:
         zeros = (0,) * len(self.phrases)
@@ -57,21 +61,26 @@ class PhrasesPart:
     def step(self, state: _Found, text: str) -> _Found | None:
         folded, raw = self._settled(state.folded, state.raw + text)
         whole = folded + self._fold(raw)
+        cut = max(len(folded) - self._kept, 0)
+        if self._has_none(whole):
+            return _Found(folded[cut:], raw, state.counts, (0,) * len(self.phrases))
         counts, starts = [], []
         for phrase, count, start in zip(self.phrases, state.counts, state.starts, strict=True):
-            count, start = self._count(phrase, whole, count, start, is_end=False)
-            if phrase.high is not None and count > phrase.high and not self._any_of:
-                return None
+            if whole.find(phrase.needle, start) >= 0:
+                count, start = self._count(phrase, whole, count, start, is_end=False)
+                if phrase.high is not None and count > phrase.high and not self._any_of:
+                    return None
             counts.append(count)
             starts.append(start)
-        cut = max(len(folded) - self._kept, 0)
         return _Found(folded[cut:], raw, tuple(counts), tuple(max(start - cut, 0) for start in starts))
 
-    def numbers(self, state: _Found) -> list[int]:
+    def numbers(self, state: _Found) -> Sequence[int]:
         """How often each occurs if the text ended here."""
         whole = state.folded + self._fold(state.raw)
+        if self._has_none(whole):
+            return state.counts
         return [
-            self._count(phrase, whole, count, start, is_end=True)[0]
+            self._count(phrase, whole, count, start, is_end=True)[0] if whole.find(phrase.needle, start) >= 0 else count
             for phrase, count, start in zip(self.phrases, state.counts, state.starts, strict=True)
         ]
 
@@ -103,6 +112,10 @@ class PhrasesPart:
             items.append(Item((phrase.text,), self._rest(phrase, whole)))
             items += [Item((phrase.text,))] * (number - 1)
         return Needs(items=tuple(items))
+
+    def _has_none(self, whole: str) -> bool:
+        """Whether a text of which this takes next to no time holds nothing that is looked for."""
+        return len(whole) <= _SHORT and self._any.search(whole) is None
 
     def _count(self, phrase: Phrase, whole: str, count: int, start: int, *, is_end: bool) -> tuple[int, int]:
         """Occurrences from `start` on, and where the search has to go on."""

@@ -35,6 +35,7 @@ class TokenTable:
         self._spelled: dict[bytes, tuple[int, ...] | None] = {}
         self._last: tuple[bytes, list[tuple[int, int, int]]] = (b"", [(0, -1, 0)])
         """What was spelled last; replaced as a whole, so that threads cannot mix."""
+        self._sizes_of = _Sizes(self)
         self._turned: dict[LetterCase, TokenTable] = {}
 
     def turned(self, case: LetterCase) -> TokenTable:
@@ -56,6 +57,11 @@ class TokenTable:
                 self._spelled.clear()
             self._spelled[text] = self._fewest(text)
         return self._spelled[text]
+
+    def num_tokens(self, pieces: Iterable[bytes]) -> int | None:
+        """How many tokens spell these pieces, each by itself; None when none spell one of them."""
+        number = sum(map(self._sizes_of.__getitem__, pieces))
+        return number if number < _UNREACHABLE else None
 
     def _fewest(self, text: bytes) -> tuple[int, ...] | None:
         # fewest[i]: (number of tokens for text[i:], the first of them, its size). Texts that are spelled one after the other often end
@@ -82,6 +88,21 @@ class TokenTable:
             spelled.append(token)
             at += size
         return tuple(spelled)
+
+
+class _Sizes(dict[bytes, int]):
+    """How many tokens spell a piece; plans are priced piece by piece for every token that is written."""
+
+    def __init__(self, table: TokenTable) -> None:
+        super().__init__()
+        self._table = table
+
+    def __missing__(self, piece: bytes) -> int:
+        if len(self) >= _MAX_KNOWN:
+            self.clear()
+        spelled = self._table.spell(piece)
+        size = self[piece] = _UNREACHABLE if spelled is None else len(spelled)
+        return size
 
 
 def _shared_end(one: bytes, other: bytes) -> int:

@@ -74,6 +74,18 @@ def within_word(text: str, at: int) -> bool:
     """Whether the place before `text[at]` is inside a word, or inside a number such as 3.14."""
     if not 0 < at < len(text):
         return False
+    start = max(at - 2, 0)
+    near = text[start : at + 2]
+    # No sign sits on a letter there.
+    return _within_ascii(near, at - start) if near.isascii() else _within(text, at)
+
+
+@lru_cache(maxsize=1 << 14)
+def _within_ascii(near: str, at: int) -> bool:
+    return _within(near, at)
+
+
+def _within(text: str, at: int) -> bool:
     before = at - 1
     # Over vowel signs and the like to what they sit on: दी is a part of हिन्दी, although a sign stands between न and द.
     while before and _is_mark(text[before]):

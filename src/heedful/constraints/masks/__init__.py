@@ -9,6 +9,7 @@ token that is permitted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from heedful.constraints.machine import Part
 from heedful.constraints.masks.documents import document_masks
 from heedful.constraints.masks.forms import regular_masks
 from heedful.constraints.masks.prose import prose_masks
-from heedful.constraints.masks.texts import Batch, token_texts
+from heedful.constraints.masks.texts import Batch, TokenTexts, token_texts
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
 
@@ -42,7 +43,8 @@ class Masks:
         self._source, self._table, self._tokens = source, table, token_texts(table)
         self._plain, self._lone = _place_of(planner, PlainPart), _place_of(planner, LoneMarksPart)
         self._by_bytes = table._by_bytes
-        self._refused: dict[tuple[Part, str, bytes], NDArray[np.int64]] = {}
+        # These two parts are the same in all compositions.
+        self._refused = _refused_before(self._tokens)
 
     def costs(self, state: Written, permits: Callable[[int], bool], *, is_first: bool) -> Costs | None:
         """(vocabulary,): tokens that are enough to end the answer behind each token, NEVER for those that may not come; None where
@@ -73,7 +75,7 @@ class Masks:
         self, part: Part, before: str, pending: bytes, some: Callable[[Batch], Iterable[tuple[int, str]]]
     ) -> NDArray[np.int64]:
         """Tokens among `some` that `part` refuses in the state `before`."""
-        key = (part, before, pending)
+        key = (type(part), before, pending)
         found = self._refused.get(key)
         if found is None:
             if len(self._refused) >= _MOST_KNOWN:
@@ -87,6 +89,11 @@ class Masks:
         text = b"".join(state.plan[:2])
         known = (self._by_bytes.get(text[:size]) for size in range(1, min(len(text), _LONGEST) + 1))
         return [token for token in known if token is not None]
+
+
+@lru_cache(maxsize=16)
+def _refused_before(tokens: TokenTexts) -> dict[tuple[type[Part], str, bytes], NDArray[np.int64]]:
+    return {}
 
 
 def masks_of(planner: Planner, table: TokenTable) -> Masks | None:

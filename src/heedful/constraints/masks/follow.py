@@ -26,26 +26,26 @@ class Follow:
         self._endings: dict[Signature, str] = {}
         for ending in _ENDINGS:
             self._endings.setdefault(self._signature(ending), ending)
-        self._known: dict[str, str | None] = {}
         # What counts these alike counts all alike: requirements on words share two tables.
-        self._added = _tables(tokens, tuple(self._signature(ending) for ending in _ENDINGS))
+        self._tables = _tables(tokens, tuple(self._signature(ending) for ending in _ENDINGS))
 
     def added(self, tail: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
         """Words that a text of each shape adds behind `tail`, and whether a word right behind it would be one with its last; both
         (shapes,). None where nothing that is known ends as `tail` does."""
-        ending = self._known.get(tail, "?")
+        endings, added = self._tables.endings, self._tables.added
+        ending = endings.get(tail, "?")
         if ending == "?":
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            ending = self._known[tail] = self._endings.get(self._signature(tail))
+            if len(endings) >= _MOST_KNOWN:
+                endings.clear()
+            ending = endings[tail] = self._endings.get(self._signature(tail))
         if ending is None:
             return None
-        shapes, added = self._tokens.shapes, self._added[ending]
-        if len(added) < len(shapes):
+        shapes, found = self._tokens.shapes, added[ending]
+        if len(found) < len(shapes):
+            more = np.array([self._behind(ending, shape) for shape in shapes[len(found) :]], np.int64)
             # As a whole, so that other threads never see half of it.
-            added = self._added[ending] = [*added, *(self._behind(ending, shape) for shape in shapes[len(added) :])]
-        columns = np.array(added, np.int64)
-        return columns[:, 0], columns[:, 1] > 0
+            found = added[ending] = np.concatenate([found, more])
+        return found[:, 0], found[:, 1] > 0
 
     def _behind(self, ending: str, shape: str) -> tuple[int, bool]:
         number = self._count(ending + shape)
@@ -59,6 +59,15 @@ class Follow:
         return self._part.number((0, text))
 
 
+class _Tables:
+    """What requirements share that count alike."""
+
+    def __init__(self) -> None:
+        self.endings: dict[str, str | None] = {}
+        """What stands for all texts that end so; None where nothing does."""
+        self.added = {ending: np.zeros((0, 2), np.int64) for ending in _ENDINGS}
+
+
 @lru_cache(maxsize=16)
-def _tables(tokens: TokenTexts, signatures: tuple[Signature, ...]) -> dict[str, list[tuple[int, bool]]]:
-    return {ending: [] for ending in _ENDINGS}
+def _tables(tokens: TokenTexts, signatures: tuple[Signature, ...]) -> _Tables:
+    return _Tables()

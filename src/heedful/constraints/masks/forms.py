@@ -128,8 +128,8 @@ class RegularMasks:
         return self._ends[number]
 
     def _cost(self, pieces: tuple[str, ...]) -> int:
-        spelled = [self._tokens.table.spell(piece.encode()) for piece in pieces]
-        return NEVER if any(one is None for one in spelled) else sum(len(one) for one in spelled if one is not None)
+        number = self._tokens.table.num_tokens(piece.encode() for piece in pieces)
+        return NEVER if number is None else number
 
 
 def regular_masks(planner: Planner, table: TokenTable) -> RegularMasks | None:

@@ -152,8 +152,8 @@ class ProseMasks:
         return found
 
     def _spelled(self, pieces: Sequence[bytes]) -> int:
-        spelled = [self._tokens.table.spell(piece) for piece in pieces if piece]
-        return sum(NEVER if one is None else len(one) for one in spelled)
+        number = self._tokens.table.num_tokens(filter(None, pieces))
+        return NEVER if number is None else number
 
     def _others_accept(self, states: Sequence[State]) -> bool:
         """Whether all is well but for words and characters."""

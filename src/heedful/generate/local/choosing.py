@@ -89,9 +89,10 @@ class Chooser:
         twin.distortion = copy(self.distortion)
         return twin
 
-    def choose(self, logits: torch.Tensor, likeliest: int | None = None) -> int:
-        """The next token; `logits` (vocabulary,) stay as they are. `likeliest`: the largest of them, where it is known."""
-        free = logits
+    def choose(self, logits: torch.Tensor, likeliest: int | None = None, log_sum: float | None = None) -> int:
+        """The next token; `logits` (vocabulary,) stay as they are. `likeliest`: the largest of them, and `log_sum`: the logarithm of
+        the sum of their exponentials, where they are known."""
+        free, freely = logits, likeliest
         if self.adjusts:
             logits, likeliest = self.adjusted(logits), None
         token = likeliest if likeliest is not None and self._generator is None else self._pick(logits)
@@ -101,7 +102,7 @@ class Chooser:
         refused: list[int] = []
         if not self._lazy.permits(self._state, token):
             token, refused = self._permitted(logits, token)
-        self.distortion.add(free, token, refused)
+        self.distortion.add(free, token, refused, likeliest=freely, log_sum=log_sum)
         return token
 
     @property
@@ -225,12 +226,16 @@ class Chooser:
         return logits
 
 
-def choose(logits: torch.Tensor, choosers: Sequence[Chooser | None]) -> list[int]:
-    """One token for each row of `logits` (rows, vocabulary); without a chooser the likeliest."""
+def choose(
+    logits: torch.Tensor, choosers: Sequence[Chooser | None], log_sums: NDArray[np.float64] | None = None
+) -> list[int]:
+    """One token for each row of `logits` (rows, vocabulary); without a chooser the likeliest. `log_sums` (rows,): logarithms of
+    the sums of their exponentials, where they are known."""
     # PyTorch's threads wait for each other longer than numpy takes.
     largest = logits.float().numpy().argmax(axis=-1) if logits.is_cpu else logits.argmax(dim=-1)
     chosen: list[int] = largest.tolist()
     for row, chooser in enumerate(choosers):
         if chooser is not None and not chooser.takes_the_likeliest:
-            chosen[row] = chooser.choose(logits[row], chosen[row])
+            log_sum = None if log_sums is None else float(log_sums[row])
+            chosen[row] = chooser.choose(logits[row], chosen[row], log_sum)
     return chosen

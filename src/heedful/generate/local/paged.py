@@ -20,7 +20,7 @@ from heedful.generate.local.beams import BeamSearch
 from heedful.generate.local.choosing import choose
 from heedful.generate.local.kernels.adapters import Adapter
 from heedful.generate.local.kernels.attention import BLOCK
-from heedful.generate.local.kernels.model import KernelModel
+from heedful.generate.local.kernels.model import KernelModel, log_sums
 from heedful.generate.local.likelihoods import Item, Likelihoods
 from heedful.generate.local.rows import Answer, Row, why_no_room
 from heedful.generate.local.sequences import Branch, Sequences, num_blocks
@@ -86,7 +86,8 @@ class PagedRunner:
     def _write(self, ready: Sequence[_Running], logits: torch.Tensor) -> None:
         """The next token of answers that are read to their ends; `logits` of their branches, one after the other."""
         choosers = [one.answer.chooser if isinstance(one.answer, Row) else None for one in ready for _ in one.branches]
-        chosen = choose(logits, choosers)
+        is_told = any(chooser is not None and chooser.distortion is not None for chooser in choosers)
+        chosen = choose(logits, choosers, log_sums(logits) if is_told else None)
         first = 0
         for one in ready:
             rows = slice(first, first + len(one.branches))

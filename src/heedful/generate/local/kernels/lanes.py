@@ -5,6 +5,7 @@ Rows are whole vectors of 16 floats long; what pads them is zero.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from llvmlite import ir
@@ -145,6 +146,49 @@ def halve_row(e: Emitter, x: Any, y: Any, num_vectors: Any) -> None:
     """A row of floats as bf16 numbers, the nearest ones, the even one of two."""
     with e.loop(num_vectors) as number:
         e.store_bf16(e.at(y, number, _VECTOR // 2), e.load(e.at(x, number, _VECTOR), FLOATS))
+
+
+def emit_peak(e: Emitter, x: Any, num_vectors: Any) -> Any:
+    """Code for the largest number of a row."""
+    largest = e.variable(FLOATS, e.floats(-1e30))
+    with e.loop(num_vectors) as number:
+        values = e.load(e.at(x, number, _VECTOR), FLOATS)
+        e.builder.store(e.call("llvm.maxnum.v16f32", FLOATS, [values, e.builder.load(largest)]), largest)
+    return e.fold(
+        e.builder.load(largest),
+        lambda left, right: e.call(f"llvm.maxnum.v{left.type.count}f32", left.type, [left, right]),
+    )
+
+
+@instruction
+def peak_of(e: Emitter, x: Any, num_vectors: Any) -> Float:
+    """The largest number of a row."""
+    return emit_peak(e, x, num_vectors)
+
+
+@instruction
+def sum_of_exps(e: Emitter, x: Any, peak: Any, num_vectors: Any) -> Float:
+    """Sum of exp(x - peak) over a row."""
+    peaks, total = e.spread(peak), e.variable(FLOATS, e.floats(0.0))
+    with e.loop(num_vectors) as number:
+        values = e.exp(e.builder.fsub(e.load(e.at(x, number, _VECTOR), FLOATS), peaks))
+        e.builder.store(e.builder.fadd(e.builder.load(total), values), total)
+    return e.total(e.builder.load(total))
+
+
+@njit(nogil=True, cache=True)
+def write_log_sums(x, stride, num_rows, size, found):  # type: ignore[no-untyped-def]
+    """found = log(sum(exp(row))) for rows of `size` floats that lie `stride` bytes apart."""
+    num_vectors = size // LANES
+    for row in range(num_rows):
+        place = x + row * stride
+        peak = peak_of(place, num_vectors)
+        for number in range(num_vectors * LANES, size):
+            peak = max(peak, load_float(place + 4 * number))
+        total = float(sum_of_exps(place, peak, num_vectors))
+        for number in range(num_vectors * LANES, size):
+            total += math.exp(load_float(place + 4 * number) - peak)
+        found[row] = peak + math.log(total)
 
 
 @njit(nogil=True, cache=True)

@@ -16,11 +16,19 @@ from heedful.generate.local.kernels import forward as step
 from heedful.generate.local.kernels.adapters import MAX_RANK
 from heedful.generate.local.kernels.attention import BLOCK
 from heedful.generate.local.kernels.forward import forward
+from heedful.generate.local.kernels.lanes import write_log_sums
 from heedful.generate.local.kernels.team import LINE, Team
 from heedful.generate.local.kernels.tiles import GROUP
 from heedful.generate.local.kernels.weights import Weights, padded
 
 _KINDS = {"float32": step.FLOAT, "bfloat16": step.BF16, "int8": step.INT8}
+
+
+def log_sums(logits: torch.Tensor) -> NDArray[np.float64]:
+    """log(sum(exp(row))) of each row of `logits` (rows, vocabulary), floats on the CPU."""
+    found = np.empty(len(logits))
+    write_log_sums(logits.data_ptr(), 4 * logits.stride(0), len(logits), logits.shape[1], found)
+    return found
 
 
 class KernelModel:
