@@ -111,6 +111,7 @@ CASES: list[tuple[str, dict[str, Any], str, bool]] = [
     ("highlights", {"minimum": 1}, "* a\n* b", False),
     ("highlights", {"minimum": 1}, "** ** and * *", False),
     ("sections", {"splitter": "SECTION", "minimum": 2}, "SECTION 1\na\nSECTION 2\nb", True),
+    ("sections", {"splitter": "SECTION", "minimum": 2}, "SECTION1\na\nSECTION \n2. b\nSECTION\n3", False),
     ("sections", {"splitter": "SECTION", "minimum": 2}, "Section 1\na\nSection 2\nb", False),
     ("sections", {"splitter": "Part (", "minimum": 1}, "Part (1", True),
     ("sections", {"splitter": "第", "minimum": 2}, "第1部分……第2部分", True),

@@ -136,7 +136,7 @@ class Highlights(AtLeast):
 
 
 class Sections(AtLeast):
-    """Parts of the answer, each marked with a word and a number: SECTION 1."""
+    """Parts of the answer, each marked with a word and a number on one line: SECTION 1."""
 
     kind = "sections"
 
@@ -145,7 +145,8 @@ class Sections(AtLeast):
 
     @cached_property
     def _mark(self) -> Any:
-        return regex.compile(rf"{regex.escape(texts.normalize(self.splitter))}\s?\d+")
+        # A number on the next line begins a list.
+        return regex.compile(rf"{regex.escape(texts.normalize(self.splitter))}[^\S\n]?\d+")
 
     def say(self, language: Language, wording: int = 0) -> str:
         return pick(_SECTIONS, language, wording).format(
