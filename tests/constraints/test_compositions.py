@@ -53,6 +53,7 @@ COMPOSITIONS = [
     [spec("choice", options=["yes", "no", "perhaps"]), spec("letters", letter="p", minimum=2)],
     [spec("regex", pattern=r"[A-Z][a-z]+ \d{4}", match="full"), spec("characters", exactly=12)],
     [spec("regex", pattern=r"\bt\w+g\b", match="search"), spec("words", exactly=4)],
+    [spec("regex", pattern=r"a\n\*\nb", match="search")],
     [spec("repeats", text="Say what a tree is."), spec("keywords", all=["wind"]), spec("sentences", exactly=2)],
     [spec("grammar", grammar='start: "SELECT " NAME (", " NAME)*\nNAME: /[a-z]+/'), spec("keywords", all=["wind"])],
     [spec("tokens", minimum=9, maximum=12), spec("keywords", all=["wind"])],

@@ -42,6 +42,7 @@ REGEX: list[Case] = [
     ([("regex", {"pattern": r"[\u4e00-\u9fff]{2,8}。", "match": "full"})], 40),
     ([("regex", {"pattern": r"\d{3}-\d{4}", "match": "search"})], 40),
     ([("regex", {"pattern": r"\(\w+\)", "match": "search"})], 40),
+    ([("regex", {"pattern": r"\n[0-9]", "match": "search"})], 30),
 ]
 _PERSON = {
     "type": "object",

@@ -20,6 +20,7 @@ from heedful.requirements.counts import Counted, Tokens
 from heedful.requirements.formats import Quoted
 from heedful.requirements.language import InLanguage
 from heedful.requirements.letters import Case
+from heedful.requirements.patterns import Regex
 from heedful.requirements.responses import DIVIDER, Responses
 
 _ONLY_CHECKED = 'leave it out, or set "enforce": false to have it only checked'
@@ -125,9 +126,9 @@ def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequ
     if not forms:
         marks = [DIVIDER] if any(isinstance(one, Responses) for one in requirements) else []
         parts.append(Restraint(longest_noise("a".join([*_values(requirements), *marks]))))
-        # What stands between quotation marks may begin with a list, below the first of them.
-        is_quoted = any(isinstance(one, Quoted) for one in requirements)
-        if not is_quoted and not any(map(has_lone_marks, _values(requirements))):
+        # What stands between quotation marks may begin with a list, below the first of them; and a pattern may ask for such lines.
+        asked_for = any(isinstance(one, Quoted | Regex) for one in requirements)
+        if not asked_for and not any(map(has_lone_marks, _values(requirements))):
             parts.append(LoneMarksPart())
     if stops:
         parts.append(NeverPart(stops))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.constraints.composition import NEVER, Written
-from heedful.constraints.edges import LoneMarksPart, PlainPart, Restraint
+from heedful.constraints.edges import PlainPart, Restraint
 from heedful.constraints.forms import ContainsPart, RegexForm
 from heedful.constraints.masks.noise import Noise
 from heedful.constraints.masks.texts import TokenTexts, combines, token_texts
@@ -138,12 +138,7 @@ def regular_masks(planner: Planner, table: TokenTable) -> RegularMasks | None:
     if kinds == [PlainPart] and len(forms) == 1 and isinstance(forms[0], RegexForm):
         return RegularMasks(planner, table, Walks(forms[0]._regular), place=1, restraint=None)
     first = planner._parts[0]
-    if (
-        kinds[:3] == [ContainsPart, PlainPart, Restraint]
-        and set(kinds[3:]) <= {LoneMarksPart}
-        and not forms
-        and isinstance(first, ContainsPart)
-    ):
+    if kinds == [ContainsPart, PlainPart, Restraint] and not forms and isinstance(first, ContainsPart):
         # What has to stand at the end is not gone on with: the planner writes it anew.
         return None if first._is_last else RegularMasks(planner, table, Walks(first._regular), place=0, restraint=2)
     return None
