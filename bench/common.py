@@ -39,6 +39,11 @@ def alpaca_rows() -> list[dict[str, str]]:
     return rows
 
 
+def alpaca_prompt(row: dict[str, str]) -> str:
+    """What a row asks, its input below."""
+    return row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "")
+
+
 def machine() -> str:
     """What a bench ran on."""
     load = f"load {os.getloadavg()[0]:.1f}"

@@ -25,11 +25,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 
 import torch
 
+from common import DATA
 from heedful import text as texts
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
@@ -38,9 +38,7 @@ from heedful.records import Generation, Message, RequirementSpec
 from heedful.requirements import satisfied, say_all
 from heedful.requirements.inflections import forms
 
-HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_SETS = int(os.environ.get("HEEDFUL_BENCH_SETS", "300"))
 MAX_TOKENS = 48
 NUM_SAMPLES = 10

@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from common import DATA
 from constraint_batch import batch
 from constraint_cases import Case, cases
 from heedful.constraints import Composition, TokenTable, compose
@@ -48,7 +49,6 @@ from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 ROUNDS = 3
 PATIENCE = 60
 """Seconds."""

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from common import alpaca_rows
+from common import DATA, alpaca_prompt, alpaca_rows
 from heedful.generate.engine import Request, Sampling, generate
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, load
@@ -38,7 +38,6 @@ from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
 MODEL = "smollm2-135m-instruct-q4_1"
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_PROMPTS = int(os.environ.get("HEEDFUL_BENCH_PROMPTS", "256"))
 MAX_TOKENS = 128
 NUM_ALONE = 12
@@ -254,7 +253,7 @@ def interleaved(runs: dict[str, Callable[[], list[list[int]]]]) -> dict[str, flo
 
 
 def alpaca(num: int) -> list[str]:
-    return [row["instruction"] + (f"\n\n{row['input']}" if row["input"] else "") for row in alpaca_rows()[:num]]
+    return [alpaca_prompt(row) for row in alpaca_rows()[:num]]
 
 
 def text(num_bytes: int) -> str:

@@ -31,6 +31,7 @@ from typing import Any
 
 import torch
 
+from common import DATA
 from heedful.constraints import enforceable
 from heedful.errors import RequirementError
 from heedful.generate.engine import Request, Sampling
@@ -43,7 +44,6 @@ from heedful.requirements.reading import read_requirements
 from peers.environments import python_of
 
 HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 MODEL = "smollm2-135m-instruct-q4_1"
 MAX_TOKENS, MOST_TOKENS = 512, 1600
 USUAL_TOKENS = {"words": 1.5, "sentences": 25.0}

@@ -35,12 +35,12 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from common import DATA
 from heedful.project import Silent, stream
 from heedful.text import words
 from heedful.train.classification import NONE, ClassifierSettings, Labelled, fit_classifier, load_classifier
 
 HERE = Path(__file__).resolve().parent
-DATA = Path(os.environ.get("HEEDFUL_SHARED_DATA", HERE.parent.parent / "shared" / "data"))
 NUM_ROWS = int(os.environ.get("HEEDFUL_BENCH_ROWS", "60"))
 NUM_VALIDATION, NUM_TEST = 10, 20
 SEED = 5

@@ -36,7 +36,7 @@ from typing import Any
 
 import torch
 
-from common import DATA, alpaca_rows, gemm_peak, lines, machine, say, shared
+from common import DATA, alpaca_prompt, alpaca_rows, gemm_peak, lines, machine, say, shared
 from heedful.generate.engine import ScoreRequest
 from heedful.generate.local import LocalEngine
 from heedful.models import LoadedModel, folder_of, load
@@ -433,10 +433,7 @@ def p3_rows() -> dict[str, list[Pair]]:
 
 def alpaca() -> list[Pair]:
     """Short answers."""
-    pairs = [
-        (row["instruction"] + (f"\n\n{row['input']}" if row["input"] else ""), row["output"].strip())
-        for row in alpaca_rows()
-    ]
+    pairs = [(alpaca_prompt(row), row["output"].strip()) for row in alpaca_rows()]
     return [(f"Question: {prompt}\nAnswer:", answer) for prompt, answer in pairs if 20 <= len(answer) <= 120][:600]
 
 
