@@ -66,6 +66,20 @@ def test_the_interval_excludes_zero_where_the_p_value_says_so() -> None:
             assert result.excludes_zero == (result.p_value < 0.05)
 
 
+@pytest.mark.parametrize("towards", [-1.0, 1.0])
+def test_rounding_does_not_part_an_interval_from_what_was_found(towards: float) -> None:
+    def rounded(sums: statistics.Array) -> statistics.Array:
+        # Products of matrices add in other orders than a sum does.
+        found = statistics.ratio(sums)
+        return np.nextafter(found, towards) if found.ndim else found
+
+    base, tuned = statistics.mean_rows([0.25] * 30), statistics.mean_rows([0.7] * 30)
+    result = statistics.paired_bootstrap_statistic(base, tuned, rounded, seed=1)
+    assert result.low == result.difference == result.high
+    one = statistics.statistic_interval(base, rounded, seed=1)
+    assert one.low == 0.25 == one.high
+
+
 def test_no_difference_is_no_difference() -> None:
     result = statistics.paired_bootstrap([0.5] * 9, [0.5] * 9, seed=0)
     assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)

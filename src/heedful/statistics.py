@@ -32,6 +32,7 @@ Statistic = Callable[[Array], Array]
 
 _NORMAL = NormalDist()
 # Resampled indices held at once: 32 MiB.
+_ROUNDING = 1e-12
 _CHUNK = 1 << 22
 # Beyond this many degrees of freedom t and normal quantiles differ by less than 0.1 %.
 _MAX_DEGREES = 1_000
@@ -129,13 +130,16 @@ def paired_bootstrap_statistic(
     sample = _by_cluster(np.hstack([base, tuned]), clusters)
     total = sample.sum(axis=0)
     resampled = _resample(sample, difference, seed, num_resamples)
+    before, after = float(statistic(total[:num_columns])), float(statistic(total[num_columns:]))
+    found = float(difference(total))
     low, high = _bounds(resampled, len(sample), confidence)
+    size = max(abs(before), abs(after))
     return PairedResult(
-        base=float(statistic(total[:num_columns])),
-        tuned=float(statistic(total[num_columns:])),
-        difference=float(difference(total)),
-        low=low,
-        high=high,
+        base=before,
+        tuned=after,
+        difference=found,
+        low=_but_for_rounding(low, found, size),
+        high=_but_for_rounding(high, found, size),
         p_value=_p_value(resampled, len(sample)),
         num_items=len(base),
         num_clusters=len(sample),
@@ -169,8 +173,10 @@ def statistic_interval(
     """A corpus statistic of rows (N, K) with its bootstrap interval (see `Statistic`)."""
     checked = _rows(rows)
     sample = _by_cluster(checked, clusters)
-    low, high = _bounds(_resample(sample, statistic, seed, num_resamples), len(sample), confidence)
-    return Interval(float(statistic(sample.sum(axis=0))), low, high, len(checked), len(sample), confidence)
+    found = float(statistic(sample.sum(axis=0)))
+    bounds = _bounds(_resample(sample, statistic, seed, num_resamples), len(sample), confidence)
+    low, high = (_but_for_rounding(bound, found, abs(found)) for bound in bounds)
+    return Interval(found, low, high, len(checked), len(sample), confidence)
 
 
 def mean_rows(values: Sequence[float]) -> Array:
@@ -233,6 +239,12 @@ def _bounds(resampled: Array, num_clusters: int, confidence: float) -> tuple[flo
     level = _NORMAL.cdf(-quantile * math.sqrt(num_clusters / (num_clusters - 1)))
     low, high = np.quantile(resampled, [level, 1 - level])
     return float(low), float(high)
+
+
+def _but_for_rounding(bound: float, found: float, size: float) -> float:
+    """`bound`, or what was found, where only rounding sets them apart: sums over resamples add in another order. `size`: of the
+    numbers that were added or subtracted."""
+    return found if abs(bound - found) <= _ROUNDING * size else bound
 
 
 def _p_value(resampled: Array, num_clusters: int) -> float:
