@@ -7,7 +7,7 @@ from itertools import combinations
 
 from heedful import text as texts
 from heedful.constraints.composition import Composition, Pieces, first_plan
-from heedful.constraints.edges import LoneMarksPart, NeverPart, PlainPart, Restraint, has_lone_marks, longest_noise
+from heedful.constraints.edges import LONE_MARKS, PLAIN, NeverPart, Restraint, has_lone_marks, longest_noise
 from heedful.constraints.fillers import Voice, voices
 from heedful.constraints.kinds import BUILDERS, prohibits
 from heedful.constraints.machine import Form, Part
@@ -122,14 +122,14 @@ def _planner(requirements: Sequence[Requirement], table: TokenTable, stops: Sequ
             ) from None
         parts += made_parts
         forms += made_forms
-    parts.append(PlainPart())
+    parts.append(PLAIN)
     if not forms:
         marks = [DIVIDER] if any(isinstance(one, Responses) for one in requirements) else []
         parts.append(Restraint(longest_noise("a".join([*_values(requirements), *marks]))))
         # What stands between quotation marks may begin with a list, below the first of them; and a pattern may ask for such lines.
         asked_for = any(isinstance(one, Quoted | Regex) for one in requirements)
         if not asked_for and not any(map(has_lone_marks, _values(requirements))):
-            parts.append(LoneMarksPart())
+            parts.append(LONE_MARKS)
     if stops:
         parts.append(NeverPart(stops))
     return Planner(parts, forms, _voices(requirements, table))

@@ -81,7 +81,7 @@ class Composition:
         """`plan` ends an answer that is not begun. `case`: letters are written as they come, and turned by whoever shows them; `table`
         holds tokens as they read then."""
         self._planner, self._table, self._case = planner, table, case
-        num_planned = self._cost(plan)
+        num_planned = self._table.num_tokens(plan)
         assert num_planned is not None
         self._start = Written(planner.start(), "", b"", plan, num_planned, min_tokens, max_tokens)
         self._last: tuple[Written, int, Written | None] | None = None
@@ -119,7 +119,7 @@ class Composition:
         before = (state.before + text)[-_CONTEXT:]
         wanted, left = max(state.wanted - 1, 0), state.left - 1
         plan = self._rest(state.plan, data)
-        num_planned = None if plan is None else self._cost(plan)
+        num_planned = None if plan is None else self._table.num_tokens(plan)
         if plan is None or num_planned is None or not wanted <= num_planned < left:
             goes_on = text.isascii() and (text[:1].isalnum() or not any(map(str.isalnum, text)))
             found = self._planned(states, before, pending, (wanted, left), state.plan, goes_on=goes_on)
@@ -233,13 +233,13 @@ class Composition:
         wanted, left = bounds
         if (settled := self._planner.settled(states)) is not None:
             plan = tuple(piece for piece in (first, settled.encode()) if piece)
-            cost = self._cost(plan)
+            cost = self._table.num_tokens(plan)
             if cost is not None and wanted <= cost:
                 # Where the shortest does not fit, hardly any other does; a plan is at hand already.
                 return (plan, cost) if cost < left else None
         still_serves = False
         for again in self._again(states, before, old, goes_on=goes_on) if old else ():
-            still_serves, cost = True, self._cost(again)
+            still_serves, cost = True, self._table.num_tokens(again)
             if cost is not None and wanted <= cost < left:
                 return again, cost
         if still_serves and len(old) > LONG_PLAN:
@@ -249,7 +249,7 @@ class Composition:
             return None
         for pieces in self._planner.plans(states, before, effort=_EFFORT, least=wanted):
             plan = tuple(piece for piece in (first, *(piece.encode() for piece in pieces)) if piece)
-            cost = self._cost(plan)
+            cost = self._table.num_tokens(plan)
             if cost is not None and wanted <= cost < left:
                 return plan, cost
         return None
@@ -287,9 +287,6 @@ class Composition:
             else:
                 return None
         return None
-
-    def _cost(self, plan: Pieces) -> int | None:
-        return self._table.num_tokens(plan)
 
 
 def first_plan(planner: Planner, table: TokenTable, min_tokens: int) -> Iterator[tuple[Pieces, int]]:

@@ -268,9 +268,13 @@ class LoneMarksPart:
         return NOTHING if self.accepts(state) else Needs(units=(("words", 1),))
 
 
+PLAIN, LONE_MARKS = PlainPart(), LoneMarksPart()
+"""Neither has anything to do with what is required: the same ones serve all answers."""
+
+
 def has_lone_marks(text: str) -> bool:
     """Whether some line of `text` consists of one mark."""
-    return LoneMarksPart().step("", text + "\n") is None
+    return LONE_MARKS.step("", text + "\n") is None
 
 
 class BlocksPart:

@@ -35,7 +35,7 @@ class TokenTable:
         self._spelled: dict[bytes, tuple[int, ...] | None] = {}
         self._last: tuple[bytes, list[tuple[int, int, int]]] = (b"", [(0, -1, 0)])
         """What was spelled last; replaced as a whole, so that threads cannot mix."""
-        self._sizes_of = _Sizes(self)
+        self._num_tokens = _NumTokens(self)
         self._turned: dict[LetterCase, TokenTable] = {}
 
     def turned(self, case: LetterCase) -> TokenTable:
@@ -60,7 +60,7 @@ class TokenTable:
 
     def num_tokens(self, pieces: Iterable[bytes]) -> int | None:
         """How many tokens spell these pieces, each by itself; None when none spell one of them."""
-        number = sum(map(self._sizes_of.__getitem__, pieces))
+        number = sum(map(self._num_tokens.__getitem__, pieces))
         return number if number < _UNREACHABLE else None
 
     def _fewest(self, text: bytes) -> tuple[int, ...] | None:
@@ -90,7 +90,7 @@ class TokenTable:
         return tuple(spelled)
 
 
-class _Sizes(dict[bytes, int]):
+class _NumTokens(dict[bytes, int]):
     """How many tokens spell a piece; plans are priced piece by piece for every token that is written."""
 
     def __init__(self, table: TokenTable) -> None:
@@ -101,8 +101,8 @@ class _Sizes(dict[bytes, int]):
         if len(self) >= _MAX_KNOWN:
             self.clear()
         spelled = self._table.spell(piece)
-        size = self[piece] = _UNREACHABLE if spelled is None else len(spelled)
-        return size
+        number = self[piece] = _UNREACHABLE if spelled is None else len(spelled)
+        return number
 
 
 def _shared_end(one: bytes, other: bytes) -> int:

@@ -20,7 +20,7 @@ from heedful.constraints.edges import LoneMarksPart, PlainPart
 from heedful.constraints.machine import Part
 from heedful.constraints.masks.documents import document_masks
 from heedful.constraints.masks.forms import regular_masks
-from heedful.constraints.masks.prose import prose_masks
+from heedful.constraints.masks.prose import place_of, prose_masks
 from heedful.constraints.masks.texts import Batch, TokenTexts, token_texts
 from heedful.constraints.planner import Planner
 from heedful.constraints.tokens import TokenTable
@@ -41,9 +41,8 @@ class Masks:
 
     def __init__(self, source: _Source, table: TokenTable, planner: Planner) -> None:
         self._source, self._table, self._tokens = source, table, token_texts(table)
-        self._plain, self._lone = _place_of(planner, PlainPart), _place_of(planner, LoneMarksPart)
+        self._plain, self._lone = place_of(planner._parts, PlainPart), place_of(planner._parts, LoneMarksPart)
         self._by_bytes = table._by_bytes
-        # These two parts are the same in all compositions.
         self._refused = _refused_before(self._tokens)
 
     def costs(self, state: Written, permits: Callable[[int], bool], *, is_first: bool) -> Costs | None:
@@ -57,8 +56,8 @@ class Masks:
         pending = self._tokens.pending(state.pending, is_first=is_first)
         if self._plain is not None:
             place, plain = self._plain
-            before: str = state.states[place]
             # Of letters without marks only the last one matters.
+            before: str = state.states[place]
             before = before[-1:] if before.isascii() else before
             costs[self._refused_by(plain, before, pending, lambda batch: batch.combining)] = NEVER
         if self._lone is not None:
@@ -75,7 +74,7 @@ class Masks:
         self, part: Part, before: str, pending: bytes, some: Callable[[Batch], Iterable[tuple[int, str]]]
     ) -> NDArray[np.int64]:
         """Tokens among `some` that `part` refuses in the state `before`."""
-        key = (type(part), before, pending)
+        key = (part, before, pending)
         found = self._refused.get(key)
         if found is None:
             if len(self._refused) >= _MOST_KNOWN:
@@ -92,7 +91,8 @@ class Masks:
 
 
 @lru_cache(maxsize=16)
-def _refused_before(tokens: TokenTexts) -> dict[tuple[type[Part], str, bytes], NDArray[np.int64]]:
+def _refused_before(tokens: TokenTexts) -> dict[tuple[Part, str, bytes], NDArray[np.int64]]:
+    """What compositions share: the parts that are asked are the same ones in all of them."""
     return {}
 
 
@@ -104,10 +104,6 @@ def masks_of(planner: Planner, table: TokenTable) -> Masks | None:
     if source is None:
         return None
     return Masks(source, table, planner)
-
-
-def _place_of(planner: Planner, kind: type[Part]) -> tuple[int, Part] | None:
-    return next(((place, part) for place, part in enumerate(planner._parts) if isinstance(part, kind)), None)
 
 
 __all__ = ["Masks", "masks_of"]

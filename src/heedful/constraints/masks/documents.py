@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heedful.constraints.composition import NEVER, Written
-from heedful.constraints.edges import PlainPart
+from heedful.constraints.edges import PLAIN, PlainPart
 from heedful.constraints.json import JsonMachine
 from heedful.constraints.json.effort import num_marks
 from heedful.constraints.json.machine import JsonState
@@ -53,7 +53,7 @@ class DocumentMasks:
         """Where among the states that of the machine is."""
         self._machine, self._place = machine, place
         self._tokens: TokenTexts = token_texts(table)
-        self._plain = PlainPart()
+        self._plain = PLAIN
         self._known: dict[Hashable, _Table | None] = {}
         self._num_dense = 0
 

@@ -57,9 +57,9 @@ class ProseMasks:
     def __init__(self, planner: Planner, tokens: TokenTexts, prices: Prices, missing: Missing) -> None:
         self._planner, parts = planner, planner._parts
         self._tokens, self._prices, self._missing = tokens, prices, missing
-        self._words = _only(parts, WordsPart)
-        self._characters = _only(parts, CharactersPart)
-        self._restraint = _only(parts, Restraint)
+        self._words = place_of(parts, WordsPart)
+        self._characters = place_of(parts, CharactersPart)
+        self._restraint = place_of(parts, Restraint)
         self._follow = Follow(self._words[1], tokens) if self._words else None
         self._filling = Filling(prices, *(_bounds(found) for found in (self._words, self._characters)))
         self._noise = Noise(self._restraint[1] if self._restraint else None, tokens)
@@ -203,7 +203,8 @@ def prose_masks(planner: Planner, table: TokenTable) -> ProseMasks | None:
     return ProseMasks(planner, tokens, prices, missing)
 
 
-def _only(parts: Sequence[object], kind: type[Found]) -> tuple[int, Found] | None:
+def place_of(parts: Sequence[object], kind: type[Found]) -> tuple[int, Found] | None:
+    """The first part of a kind, and which of them it is."""
     return next(((number, part) for number, part in enumerate(parts) if isinstance(part, kind)), None)
 
 

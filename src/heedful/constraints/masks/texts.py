@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from heedful import text as texts
 from heedful.constraints.composition import _completing, _whole_characters
-from heedful.constraints.edges import PlainPart
+from heedful.constraints.edges import PLAIN
 from heedful.constraints.fillers import between
 from heedful.constraints.tokens import TokenTable
 
@@ -68,7 +68,7 @@ class TokenTexts:
         self._completions: dict[bytes, tuple[str, int] | None] = {}
         self._kinds: dict[str, str] = {}
         self._starting: list[int] | None = None
-        self._plain = PlainPart()
+        self._plain = PLAIN
 
     def batch(self, pending: bytes) -> Batch:
         """The tokens that may follow `pending`, the first bytes of a character, or nothing, or START."""
