@@ -179,9 +179,10 @@ def test_a_precision_that_cannot_be_had_is_an_error(tiny_model: Path, monkeypatc
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 277, 4096])
 def test_log_sums_are_those_of_64_bits(size: int) -> None:
-    logits = (torch.randn(5, 4160, generator=torch.Generator().manual_seed(size)) * 9)[
-        :, :size
-    ]  # rows lie further apart
+    draw = torch.Generator().manual_seed(size)
+    # Rows lie further apart than they are long.
+    apart = torch.randn(5, 4160, generator=draw) * 9
+    logits = apart[:, :size]
     logits[1] = -3e4
     logits[2, 0] = 200.0
     expected = logits.double().logsumexp(dim=1).numpy()

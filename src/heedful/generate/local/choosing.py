@@ -38,6 +38,7 @@ class LazyConstraint(Protocol):
     def advance(self, state: Any, token: int) -> Any: ...
     def num_missing(self, state: Any) -> int: ...  # things that the answer still lacks
     def advancing(self, state: Any) -> Sequence[int]: ...  # tokens that bring one of them nearer, if they may come
+    def shown(self, text: str) -> str: ...  # how the answer reads whose tokens say `text`, letter by letter
 
 
 Constraint = MaskConstraint | LazyConstraint
@@ -104,6 +105,10 @@ class Chooser:
             token, refused = self._permitted(logits, token)
         self.distortion.add(free, token, refused, likeliest=freely, log_sum=log_sum)
         return token
+
+    def shown(self, text: str) -> str:
+        """How the answer reads whose tokens say `text`."""
+        return self._lazy.shown(text) if self._lazy else text
 
     @property
     def num_missing(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -82,8 +82,7 @@ class Row:
         self.num_branches = 1
         self._room = min(request.sampling.max_tokens, max_length - len(prompt_ids))
         self._end_ids = frozenset(renderer.end_of_turn_ids)
-        self.decode = _decoder(renderer, constraint)
-        """Token ids -> the text that they show."""
+        self._renderer = renderer
         self._writer = TextWriter(self.decode, request.sampling.stop)
         self._ids: list[int] = []
         self._reports: list[TokenLogprob] = []
@@ -98,6 +97,10 @@ class Row:
     def finished(self) -> bool:
         """Nothing more will be written."""
         return self.generation is not None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Token ids -> the text that they show."""
+        return self.chooser.shown(self._renderer.decode(ids))
 
     def accept(self, token: int, logits: torch.Tensor) -> None:
         """Take the next token, chosen from `logits` (vocabulary,); may finish the row."""
@@ -140,13 +143,6 @@ class Row:
         # The event first: other threads take a finished row without events for one that has told everything.
         self.events.append(Event(self.index, piece, generation))
         self.generation = generation
-
-
-def _decoder(renderer: Renderer, constraint: Constraint | None) -> Callable[[Sequence[int]], str]:
-    shown: Callable[[str], str] | None = getattr(constraint, "shown", None)
-    if shown is None:
-        return renderer.decode
-    return lambda ids: shown(renderer.decode(ids))
 
 
 def _generator(sampling: Sampling, prompt_ids: Sequence[int], index: int) -> torch.Generator | None:
