@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import killer
 from forked import Nursery, nursery
 from heedful.project import MILESTONES
 from interrupted import STAGES, assert_equal_end, before, killed
+from small_disk import enlarge, needs_root, small_disk
 from small_project import Project, small_project
 
 
@@ -131,22 +130,14 @@ def test_killed_at_random_moments(forks: Nursery, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@needs_root
 def test_a_full_disk_ends_with_one_message_and_nothing_half_written(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("this machine does not allow mounting a small file system")
-    try:
+    with small_disk(tmp_path / "disk", "200k") as disk:
         project = small_project(disk / "small")
         process = project.heedful("import")
         assert process.returncode == 1, process.stderr
         assert "disk is full" in process.stderr
         assert "Traceback" not in process.stderr
         assert not list((project.folder / ".heedful").rglob("*.parquet"))
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        enlarge(disk, "64m")
         assert project.heedful("import").returncode == 0
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from heedful.records import Example
 from heedful.train import TuneSettings
 from heedful.train import checkpoint as checkpoint_module
 from heedful.train.watching.log import METRICS_FILE, Spikes, StepLog, read_metrics, spike_threshold
+from small_disk import enlarge, needs_root, small_disk
 from tiny_runs import changed, run, six_steps
 
 
@@ -228,30 +228,23 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@needs_root
 def test_a_disk_that_is_really_full(
     small_data: list[Example], settings: TuneSettings, tmp_path: Path, recorder: Any, folder_bytes: Any
 ) -> None:
     run(small_data, settings, tmp_path / "whole", recorder())
     first, *_ = (tmp_path / "whole" / "checkpoints").glob("step-*")
     size = sum(path.stat().st_size for path in first.rglob("*")) // 1024
-    disk = tmp_path / "disk"
-    disk.mkdir()
     # Room for two checkpoints and a half: the third is written before the first is removed.
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size * 5 // 2}k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not allow mounting a small file system")
-    try:
+    with small_disk(tmp_path / "disk", f"{size * 5 // 2}k") as disk:
         with pytest.raises(StorageError, match=r"could not be written.*Free some space"):
             run(small_data, settings, disk, recorder())
         assert not list(disk.rglob("*.partial*")), "nothing half written"
-        subprocess.run(["mount", "-o", "remount,size=512m", str(disk)], check=True)
+        enlarge(disk, "512m")
         again = recorder()
         run(small_data, settings, disk, again)
         assert any(line.startswith("training continues after step") for line in again.lines)
         assert folder_bytes(disk / "out") == folder_bytes(tmp_path / "whole" / "out")
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)
 
 
 def test_two_processes_in_one_folder(
