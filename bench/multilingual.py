@@ -60,7 +60,8 @@ from heedful.text import detect_language, words
 from heedful.train import TuneSettings, tune
 from heedful.train.computing.forward import inner_of, packed_states
 from heedful.train.computing.head import head_loss
-from heedful.train.computing.ways import computed_fast, dtype_of
+from heedful.train.computing.numbers import dtype_of
+from heedful.train.computing.ways import computed_fast
 from heedful.train.objectives.instruction import rows
 from heedful.train.rows.packing import pack
 from heedful.train.tuning import predict_only

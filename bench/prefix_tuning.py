@@ -37,7 +37,8 @@ from heedful.project import Silent
 from heedful.records import Example, Message, Split, origin_id
 from heedful.render import renderer_for
 from heedful.train import TuneSettings, tune
-from heedful.train.computing.ways import computed_fast, dtype_of
+from heedful.train.computing.numbers import dtype_of
+from heedful.train.computing.ways import computed_fast
 from heedful.train.objectives.instruction import packed, rows
 from heedful.train.settings import USUAL_RATES
 

@@ -35,7 +35,8 @@ from heedful.project import Silent
 from heedful.records import Example, conversation, origin_id
 from heedful.render import renderer_for
 from heedful.train import TuneSettings
-from heedful.train.computing.ways import computed_fast, dtype_of
+from heedful.train.computing.numbers import dtype_of
+from heedful.train.computing.ways import computed_fast
 from heedful.train.loop import SupervisedLoop
 from heedful.train.objectives.instruction import packed, packed_loss, rows
 from heedful.train.rows.batches import TokenRow

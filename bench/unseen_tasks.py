@@ -46,7 +46,7 @@ from heedful.render import Renderer, renderer_for
 from heedful.statistics import paired_bootstrap
 from heedful.task_prompts import task_prompt
 from heedful.train import TuneSettings, tune
-from heedful.train.computing.ways import dtype_of
+from heedful.train.computing.numbers import dtype_of
 from heedful.train.task_settings import MixingSettings
 
 SECONDS = float(os.environ.get("HEEDFUL_BENCH_SECONDS", "2400"))

@@ -31,7 +31,7 @@ from heedful.project import Watcher, atomic_folder, read_json, stream_seed, writ
 from heedful.project.artifacts import file_hash
 from heedful.project.settings import Settings
 from heedful.records import digest
-from heedful.train.computing.ways import computed_in, dtype_of
+from heedful.train.computing.numbers import computed_in, dtype_of
 from heedful.train.loop import Objective, SupervisedLoop
 from heedful.train.optimizer import copy_into
 from heedful.train.rows.batches import rectangle

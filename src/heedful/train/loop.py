@@ -20,6 +20,7 @@ import torch
 from heedful.errors import RunError
 from heedful.project import Watcher, steps, stream_seed
 from heedful.train.checkpoint import CheckpointStore, Snapshot
+from heedful.train.computing.numbers import exact_weights
 from heedful.train.optimizer import MasterAdamW
 from heedful.train.rows.batches import Order, RandomOrder, micro_batches
 from heedful.train.settings import TuneSettings
@@ -140,6 +141,7 @@ class SupervisedLoop(Generic[RowType, BatchType]):
     ) -> None:
         self._with = companions or Companions()
         self._model, self._objective = model, objective
+        exact = exact_weights(model)
         # With shards this cuts the model's weights into parts, so it comes before anyone looks at them.
         self._loss = self._with.processes.loss_of(model, objective.loss)
         self._rows, self._settings, self._seed = rows, settings, seed
@@ -150,7 +152,7 @@ class SupervisedLoop(Generic[RowType, BatchType]):
         measured = replace(objective, build=objective.build_measured or objective.build, takes_whole_steps=False)
         self._validation = list(_in_micro_batches(measured, validation, own, settings))
         self._trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._optimizer = MasterAdamW(self._trained, weight_decay=settings.weight_decay)
+        self._optimizer = MasterAdamW(self._trained, weight_decay=settings.weight_decay, exact=exact)
         self._device = next(iter(self._trained.values())).device
         self._progress = Progress()
         self.schedule = Schedule(self._order.num_rows, settings)

@@ -19,7 +19,8 @@ from heedful.project.locks import locked
 from heedful.records import Example, Task, digest
 from heedful.render import refuse_dated, renderer_for
 from heedful.train.adapting import adapt
-from heedful.train.computing.ways import computed_fast, describe, dtype_of, why_padded
+from heedful.train.computing.numbers import dtype_of
+from heedful.train.computing.ways import computed_fast, describe, why_padded
 from heedful.train.lessons import Lessons, as_said, lessons
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.contrastive import projected

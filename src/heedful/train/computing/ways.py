@@ -16,39 +16,12 @@ from heedful.train.computing.attention import reads_packed, why_not_packed
 from heedful.train.computing.fused_lora import fused_lora
 from heedful.train.computing.fused_rows import fused_rows
 from heedful.train.computing.head import why_not_head_loss
-from heedful.train.settings import Precision
-
-
-def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
-    """Of the numbers that a model is computed in; "auto" takes bf16 where the processor multiplies them itself."""
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    is_fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _multiplies_bf16()
-    return torch.bfloat16 if is_fast else torch.float32
-
-
-def _multiplies_bf16() -> bool:
-    # Emulated, bf16 is slower than 32 bits.
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+from heedful.train.computing.numbers import computed_in
 
 
 def why_padded(model: Any, longest: int) -> str:
     """Why rows of up to `longest` tokens are padded and not packed; empty when they are packed."""
     return why_not_packed(model, longest) or why_not_head_loss(model)
-
-
-@contextmanager
-def computed_in(model: Any, dtype: torch.dtype) -> Iterator[None]:
-    """Inside, parameters have `dtype`; buffers (positions among them) stay exact."""
-    # Weights of four bits lie packed in bytes.
-    before = {parameter: parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
-    for parameter in before:
-        parameter.data = parameter.data.to(dtype)
-    try:
-        yield
-    finally:
-        for parameter, own in before.items():
-            parameter.data = parameter.data.to(own)
 
 
 @contextmanager

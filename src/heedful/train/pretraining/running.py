@@ -25,7 +25,8 @@ from heedful.project import Silent, Watcher, atomic_folder, read_json, write_jso
 from heedful.project.atomic import remove_partials
 from heedful.project.progress import Remembering
 from heedful.records import digest
-from heedful.train.computing.ways import computed_fast, dtype_of
+from heedful.train.computing.numbers import dtype_of
+from heedful.train.computing.ways import computed_fast
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.pretraining import TextBatch, TextObjective, corrupted_lengths, objective
 from heedful.train.optimizer import copy_into

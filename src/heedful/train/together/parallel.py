@@ -201,6 +201,11 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a tensor in parts; all of any other."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def in_parts_like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """`tensor`, cut as `parameter` is."""
     if not isinstance(parameter, DTensor):

@@ -23,7 +23,8 @@ from heedful.project import Watcher, stream, stream_seed
 from heedful.records import Example
 from heedful.render import renderer_for
 from heedful.train.adapting import adapt
-from heedful.train.computing.ways import computed_fast, computed_in, why_padded
+from heedful.train.computing.numbers import computed_in
+from heedful.train.computing.ways import computed_fast, why_padded
 from heedful.train.lessons import as_said, lessons
 from heedful.train.loop import Objective, SupervisedLoop
 from heedful.train.rows.packing import pack
