@@ -22,7 +22,8 @@ from transformers import AutoModelForSeq2SeqLM as Seq2Seq
 
 from heedful.models import LoadedModel, load
 from heedful.train.computing.attention import NAME, reads_packed, why_not_packed
-from heedful.train.computing.head import head_loss, why_not_head_loss
+from heedful.train.computing.head import _softmax_into, head_loss, why_not_head_loss
+from heedful.train.computing.head_rows import is_ours
 from heedful.train.objectives.instruction import loss, packed_loss
 from heedful.train.rows.batches import TokenRow, pad
 from heedful.train.rows.packing import MIN_SHARED, Span, pack
@@ -189,6 +190,33 @@ def test_head_loss_equals_cross_entropy(num: int) -> None:
     torch.testing.assert_close(losses, each.detach(), rtol=1e-12, atol=1e-12)
     assert torch.equal(correct, logits.argmax(-1) == targets)
     torch.testing.assert_close(torch.autograd.grad(total / 3, [hidden, weight]), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("num", "size"), [(1, 48), (70, 48), (1030, 160), (70, 50)])
+def test_head_loss_in_bf16(num: int, size: int) -> None:
+    # Ours where the vocabulary is whole vectors, torch's elsewhere; both are compared with 64 bits on the same bf16 logits.
+    generator = torch.Generator().manual_seed(num)
+    logits = (torch.randn(num, size, generator=generator) * 5).bfloat16()
+    targets = torch.randint(size, (num,), generator=generator)
+    targets[::2] = logits[::2].float().argmax(-1)
+    factors = torch.rand(num, generator=generator)
+    assert is_ours(logits) == (size != 50)
+    exact = logits.double().requires_grad_()
+    each = torch.nn.functional.cross_entropy(exact, targets, reduction="none")
+    (each * factors.double()).sum().backward()
+    assert exact.grad is not None
+    expected = logits.double().argmax(-1) == targets
+    losses, correct = _softmax_into(logits, targets, factors)
+    torch.testing.assert_close(losses.double(), each.detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(correct, expected)
+    torch.testing.assert_close(logits.double(), exact.grad, rtol=5e-3, atol=1e-6)
+
+
+def test_of_equally_likely_tokens_the_first_counts() -> None:
+    logits = torch.zeros(3, 32).bfloat16()
+    logits[1, 5] = logits[1, 20] = 2
+    _, correct = _softmax_into(logits, torch.tensor([0, 20, 1]), torch.ones(3))
+    assert correct.tolist() == [True, False, False]
 
 
 def test_packs_the_real_model(smollm2: LoadedModel) -> None:

@@ -1,22 +1,21 @@
 """Attention over packed rows, for every transformers model that takes its attention from transformers' interface.
 
 A span's queries meet its own keys and those of the spans that it continues; no other span's keys are ever part of a
-product: nothing can leak. Spans are short (a few hundred tokens), and there torch's fused attention is slow on processors,
-its backward pass above all: 1.8 ms for 100 tokens in bf16 against 0.5 ms here, where scores are kept and all is products of
-matrices. Long spans, whose scores would fill the memory, and dropout are left to torch.
+product: nothing can leak. Spans are short (a few hundred tokens), and on processors have loops of their own; long spans,
+whose scores would fill the memory, and dropout are left to torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from heedful.train.computing.short_spans import ShortSpans, is_ours
 from heedful.train.rows.packing import Span
 
 NAME = "heedful_packed"
@@ -33,7 +32,7 @@ def packed_attention(
     dropout: float = 0.0,
     scaling: float | None = None,
     *,
-    packed_spans: Sequence[Span],
+    packed_spans: tuple[Span, ...],
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """query (1, H, N, D); key, value (1, K, V + N, D), K key-value heads -> (1, N, H, D).
@@ -46,8 +45,8 @@ def packed_attention(
         query = pad(query, (0, 0, num_virtual, 0))  # Nobody looks at what comes of these.
     factor = query.shape[-1] ** -0.5 if scaling is None else scaling
     is_short = max(span.num_before + span.end - span.start for span in packed_spans) <= _LONG
-    if is_short and not dropout and query.device.type == "cpu":
-        out: torch.Tensor = _ShortSpans.apply(query, key, value, factor, packed_spans)  # type: ignore[no-untyped-call]
+    if is_short and not dropout and is_ours(query):
+        out: torch.Tensor = ShortSpans.apply(query, key, value, factor, packed_spans)  # type: ignore[no-untyped-call]
         return out[:, num_virtual:], None
     parts = []
     for span in packed_spans:
@@ -67,71 +66,15 @@ def packed_attention(
     return torch.cat(parts, dim=2).transpose(1, 2)[:, num_virtual:], None
 
 
-class _ShortSpans(torch.autograd.Function):
-    """softmax(factor q k') v, span by span. Queries that share a key-value head are rows of one product."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, factor: float, spans: Sequence[Span]
-    ) -> torch.Tensor:
-        _, heads, num, size = query.shape
-        shared = key.shape[1]
-        out = query.new_empty(1, num, heads, size)
-        kept = []
-        for span in spans:
-            own = span.end - span.start
-            queries = query[0, :, span.start : span.end].reshape(shared, -1, size)  # (K, H/K T, D)
-            keys, values = (torch.cat(_seen(states[0], span), dim=1) for states in (key, value))  # (K, S, D)
-            hidden = _hidden(span, heads // shared, query)  # (H/K T, S)
-            scores = torch.baddbmm(hidden.expand(shared, -1, -1), queries, keys.transpose(1, 2), alpha=factor)
-            shares = scores.softmax(-1)
-            out[0, span.start : span.end] = (shares @ values).view(heads, own, size).transpose(0, 1)
-            kept.append(shares)
-        ctx.save_for_backward(query, key, value, *kept)
-        ctx.factor, ctx.spans = factor, spans
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, *kept = ctx.saved_tensors
-        shared, size = key.shape[1], query.shape[-1]
-        of_query, of_key, of_value = (torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value))
-        for span, shares in zip(ctx.spans, kept, strict=True):
-            queries = query[0, :, span.start : span.end].reshape(shared, -1, size)
-            keys, values = (torch.cat(_seen(states[0], span), dim=1) for states in (key, value))
-            outer = gradient[0, span.start : span.end].transpose(0, 1).reshape(shared, -1, size)
-            _add_seen(of_value[0], span, shares.transpose(1, 2) @ outer)
-            of_shares = outer @ values.transpose(1, 2)
-            of_scores = torch.ops.aten._softmax_backward_data(of_shares, shares, -1, shares.dtype).mul_(ctx.factor)
-            of_query[0, :, span.start : span.end] = (of_scores @ keys).view(query.shape[1], -1, size)
-            _add_seen(of_key[0], span, of_scores.transpose(1, 2) @ queries)
-        return of_query, of_key, of_value, None, None
-
-
 def _seen(states: torch.Tensor, span: Span) -> list[torch.Tensor]:
     """Pieces of (..., N, D) that the span sees, in order; its own come last."""
     return [states[..., start:end, :] for start, end in (*span.before, (span.start, span.end))]
-
-
-def _add_seen(states: torch.Tensor, span: Span, gradient: torch.Tensor) -> None:
-    """Add (K, S, D), what the span sees, to where it lies in (K, N, D)."""
-    place = 0
-    for start, end in (*span.before, (span.start, span.end)):
-        states[:, start:end] += gradient[:, place : place + end - start]
-        place += end - start
 
 
 def _mask(span: Span, device: torch.device) -> torch.Tensor:
     """(own, before + own), True = seen: everything before, and causally the span's own tokens."""
     own = span.end - span.start
     return torch.ones(own, span.num_before + own, dtype=torch.bool, device=device).tril(span.num_before)
-
-
-def _hidden(span: Span, repeats: int, like: torch.Tensor) -> torch.Tensor:
-    """0 where something is seen and minus infinity elsewhere, once for each of `repeats` heads."""
-    mask = torch.zeros((), dtype=like.dtype).where(_mask(span, like.device), -torch.inf)
-    return mask.to(like.dtype).repeat(repeats, 1)
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -7,10 +7,8 @@ shapes stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,9 @@ from llvmlite import ir
 from numba import njit
 from torch.autograd.function import once_differentiable
 
+from heedful.generate.local.kernels.lanes import load_float, store_float
 from heedful.generate.local.kernels.simd import FLOAT, FLOATS, LANES, Emitter, Float, instruction
+from heedful.train.computing.threads import SharedLoop, addresses, argument, next_task
 
 _BF16, _FLOAT = 2 * LANES, 4 * LANES
 """Bytes of a vector."""
@@ -91,49 +91,79 @@ def _sigmoid(e: Emitter, values: Any) -> Any:
     return e.builder.fdiv(e.floats(1.0), e.builder.fadd(e.floats(1.0), e.exp(e.builder.fneg(values))))
 
 
-@njit(nogil=True, cache=True)
-def _norm_rows(first, last, x, weight, y, factors, size, epsilon):  # type: ignore[no-untyped-def]
-    for row in range(first, last):
-        there = row * size * 2
-        factors[row] = _norm_row(x + there, weight, y + there, size // LANES, np.float32(size), epsilon)
+# -- loops: a task is a part of the rows -----------------------------------------------------------------------------------
 
 
 @njit(nogil=True, cache=True)
-def _norm_rows_back(first, last, g, x, weight, factors, of_x, of_weight, size):  # type: ignore[no-untyped-def]
-    for row in range(first, last):
-        there = row * size * 2
-        _norm_row_back(
-            g + there, x + there, weight, factors[row], of_x + there, of_weight, size // LANES, np.float32(size)
-        )
+def _part(data, number):  # type: ignore[no-untyped-def]
+    """The first row of a part, and the one after its last."""
+    parts, num_rows = argument(data, 0), argument(data, 1)
+    return num_rows * number // parts, num_rows * (number + 1) // parts
 
 
-@njit(nogil=True, cache=True)
-def _gates(first, last, gate, up, y, size):  # type: ignore[no-untyped-def]
-    there = first * size * 2
-    _gate_vectors(gate + there, up + there, y + there, (last - first) * size // LANES)
-
-
-@njit(nogil=True, cache=True)
-def _gates_back(first, last, g, gate, up, of_gate, of_up, size):  # type: ignore[no-untyped-def]
-    there = first * size * 2
-    _gate_vectors_back(
-        g + there, gate + there, up + there, of_gate + there, of_up + there, (last - first) * size // LANES
+def _norm_rows(data):  # type: ignore[no-untyped-def]
+    size, x, weight, y, factors = (
+        argument(data, 2),
+        argument(data, 3),
+        argument(data, 4),
+        argument(data, 5),
+        argument(data, 6),
     )
+    epsilon = load_float(argument(data, 7))
+    part = next_task(data)
+    while part >= 0:
+        for row in range(*_part(data, part)):
+            there = row * size * 2
+            factor = _norm_row(x + there, weight, y + there, size // LANES, np.float32(size), epsilon)
+            store_float(factors + row * 4, factor)
+        part = next_task(data)
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(torch.get_num_threads() - 1 or 1, thread_name_prefix="heedful-train")
+def _norm_rows_back(data):  # type: ignore[no-untyped-def]
+    size, g, x, weight, factors = (
+        argument(data, 2),
+        argument(data, 3),
+        argument(data, 4),
+        argument(data, 5),
+        argument(data, 6),
+    )
+    of_x, of_weight = argument(data, 7), argument(data, 8)
+    part = next_task(data)
+    while part >= 0:
+        sums = of_weight + part * size * 4
+        for row in range(*_part(data, part)):
+            there, factor = row * size * 2, load_float(factors + row * 4)
+            _norm_row_back(g + there, x + there, weight, factor, of_x + there, sums, size // LANES, np.float32(size))
+        part = next_task(data)
 
 
-def _shared(num_rows: int, work: Callable[[int, int, int], None]) -> None:
-    """`work(part, first, last)` on all rows, cut among threads. The cut depends on the number of threads alone."""
-    parts = torch.get_num_threads() if num_rows >= _MIN_ROWS else 1
-    cuts = [num_rows * part // parts for part in range(parts + 1)]
-    others = [_pool().submit(work, part, cuts[part], cuts[part + 1]) for part in range(1, parts)]
-    work(0, cuts[0], cuts[1])
-    for other in others:
-        other.result()
+def _gates(data):  # type: ignore[no-untyped-def]
+    size, gate, up, y = argument(data, 2), argument(data, 3), argument(data, 4), argument(data, 5)
+    part = next_task(data)
+    while part >= 0:
+        first, last = _part(data, part)
+        there = first * size * 2
+        _gate_vectors(gate + there, up + there, y + there, (last - first) * size // LANES)
+        part = next_task(data)
+
+
+def _gates_back(data):  # type: ignore[no-untyped-def]
+    size, g, gate, up = argument(data, 2), argument(data, 3), argument(data, 4), argument(data, 5)
+    of_gate, of_up = argument(data, 6), argument(data, 7)
+    part = next_task(data)
+    while part >= 0:
+        first, last = _part(data, part)
+        there, count = first * size * 2, (last - first) * size // LANES
+        _gate_vectors_back(g + there, gate + there, up + there, of_gate + there, of_up + there, count)
+        part = next_task(data)
+
+
+_norm_loop, _norm_loop_back = SharedLoop(_norm_rows), SharedLoop(_norm_rows_back)
+_gate_loop, _gate_loop_back = SharedLoop(_gates), SharedLoop(_gates_back)
+
+
+def _num_parts(num_rows: int) -> int:
+    return torch.get_num_threads() if num_rows >= _MIN_ROWS else 1
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -144,9 +174,9 @@ class _RmsNorm(torch.autograd.Function):
         x = x.contiguous()
         size = x.shape[-1]
         num_rows = x.numel() // size
-        y, factors = torch.empty_like(x), np.empty(num_rows, np.float32)
-        addresses = x.data_ptr(), weight.data_ptr(), y.data_ptr()
-        _shared(num_rows, lambda _, a, b: _norm_rows(a, b, *addresses, factors, size, np.float32(epsilon)))
+        y, factors, exact = torch.empty_like(x), torch.empty(num_rows), torch.tensor(epsilon)
+        parts = _num_parts(num_rows)
+        _norm_loop(parts, parts, num_rows, size, *addresses(x, weight, y, factors, exact))
         ctx.save_for_backward(x, weight)
         ctx.factors = factors
         return y
@@ -157,14 +187,10 @@ class _RmsNorm(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         gradient, size = gradient.contiguous(), x.shape[-1]
         num_rows = x.numel() // size
-        of_x = torch.empty_like(x)
-        sums = torch.zeros(torch.get_num_threads(), size)
-        addresses = gradient.data_ptr(), x.data_ptr(), weight.data_ptr()
-
-        def work(part: int, first: int, last: int) -> None:
-            _norm_rows_back(first, last, *addresses, ctx.factors, of_x.data_ptr(), sums[part].data_ptr(), size)
-
-        _shared(num_rows, work)
+        of_x, parts = torch.empty_like(x), _num_parts(num_rows)
+        sums = torch.zeros(parts, size)
+        given = addresses(gradient, x, weight, ctx.factors, of_x, sums)
+        _norm_loop_back(parts, parts, num_rows, size, *given)
         return of_x, sums.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None, None
 
 
@@ -174,10 +200,10 @@ class _SwiGlu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         gate, up = gate.contiguous(), up.contiguous()
-        size = gate.shape[-1]
-        y = torch.empty_like(gate)
-        addresses = gate.data_ptr(), up.data_ptr(), y.data_ptr()
-        _shared(gate.numel() // size, lambda _, a, b: _gates(a, b, *addresses, size))
+        y, size = torch.empty_like(gate), gate.shape[-1]
+        num_rows = gate.numel() // size
+        parts = _num_parts(num_rows)
+        _gate_loop(parts, parts, num_rows, size, *addresses(gate, up, y))
         ctx.save_for_backward(gate, up)
         return y
 
@@ -187,8 +213,9 @@ class _SwiGlu(torch.autograd.Function):
         gate, up = ctx.saved_tensors
         gradient, size = gradient.contiguous(), gate.shape[-1]
         of_gate, of_up = torch.empty_like(gate), torch.empty_like(up)
-        addresses = [one.data_ptr() for one in (gradient, gate, up, of_gate, of_up)]
-        _shared(gate.numel() // size, lambda _, a, b: _gates_back(a, b, *addresses, size))
+        num_rows = gate.numel() // size
+        parts = _num_parts(num_rows)
+        _gate_loop_back(parts, parts, num_rows, size, *addresses(gradient, gate, up, of_gate, of_up))
         return of_gate, of_up
 
 

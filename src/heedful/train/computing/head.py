@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 from heedful.train.computing.forward import inner_of
+from heedful.train.computing.head_rows import is_ours, softmax_into
 
 _ROWS, _PART = 1024, 64
 """Tokens whose products are taken together, and of which the softmax is: what of it lies in the processor's cache."""
@@ -31,18 +32,17 @@ class _HeadLoss(torch.autograd.Function):
         losses = torch.empty(num, dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         correct = torch.empty(num, dtype=torch.bool, device=hidden.device)
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        of_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        # The first product sets what the others add to.
+        fresh = torch.empty_like if num else torch.zeros_like
+        of_weight = fresh(weight) if ctx.needs_input_grad[1] else None
         for start in range(0, num, _ROWS):
             rows = slice(start, min(start + _ROWS, num))
             logits = hidden[rows] @ weight.T
-            for part in range(0, len(logits), _PART):
-                some = slice(start + part, min(start + part + _PART, rows.stop))
-                here = logits[part : part + _PART]
-                losses[some], correct[some] = _softmax_into(here, targets[some], factors[some])
+            losses[rows], correct[rows] = _softmax_into(logits, targets[rows], factors[rows])
             if of_hidden is not None:
                 of_hidden[rows] = logits @ weight
             if of_weight is not None:
-                of_weight.addmm_(logits.T, hidden[rows])
+                of_weight.addmm_(logits.T, hidden[rows], beta=1 if start else 0)
         ctx.save_for_backward(of_hidden, of_weight)
         total = (losses * factors).sum()
         ctx.mark_non_differentiable(losses, correct)
@@ -63,7 +63,17 @@ class _HeadLoss(torch.autograd.Function):
 def _softmax_into(
     logits: torch.Tensor, targets: torch.Tensor, factors: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropies of a few rows; `logits` become the gradient of their sum, weighted by `factors`."""
+    """Cross entropies of rows, and whether the likeliest was right; `logits` become the gradient of their sum, weighted by `factors`."""
+    if is_ours(logits):
+        return softmax_into(logits, targets, factors)
+    pieces = zip(*(torch.split(rows, _PART) for rows in (logits, targets, factors)), strict=True)
+    losses, correct = zip(*(_softmax_of_few(*piece) for piece in pieces), strict=True)
+    return torch.cat(losses), torch.cat(correct)
+
+
+def _softmax_of_few(
+    logits: torch.Tensor, targets: torch.Tensor, factors: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     precise = torch.promote_types(logits.dtype, torch.float32)
     log_probs = logits.to(precise).log_softmax(-1)
     places = targets[:, None]

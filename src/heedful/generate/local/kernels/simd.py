@@ -189,3 +189,13 @@ def instruction(write: Callable[..., Any]) -> Any:
     # numba counts the arguments here: what `write` calls its emitter is the typing context's place.
     typed.__signature__ = inspect.signature(write)  # type: ignore[attr-defined]
     return intrinsic(typed)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_pointer(_: Any, address: Any) -> Any:
+    """An address as numba's `carray` wants it."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Sequence[Any]) -> Any:
+        return builder.inttoptr(values[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), generate

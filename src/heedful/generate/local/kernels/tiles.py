@@ -61,12 +61,13 @@ def _float_tile(num_rows: int, kind: str) -> Any:
         rows = [e.at(x, e.int64(row), x_stride) for row in range(num_rows)]
         totals = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
         sums = [e.variable(FLOATS, e.floats(0.0)) for _ in rows]
-        with e.loop(e.builder.udiv(depth, e.int64(CHAIN))) as chain:
+        num_steps = CHAIN // num_inputs
+        num_chains = e.builder.udiv(depth, e.int64(CHAIN))
+
+        def chain(first: Any, count: Any) -> None:
             for part in sums:
                 e.builder.store(e.floats(0.0), part)
-            num_steps = CHAIN // num_inputs
-            first = e.builder.mul(chain, e.int64(num_steps))
-            with e.loop(e.int64(num_steps)) as number:
+            with e.loop(count) as number:
                 k = e.builder.add(first, number)
                 place = e.at(weights, k, 4 * COLUMNS)
                 for nth, column in enumerate([e.load(place, FLOATS)] if num_inputs == 1 else e.pair(place)):
@@ -75,6 +76,11 @@ def _float_tile(num_rows: int, kind: str) -> Any:
                         e.builder.store(e.multiply_add(value, column, e.builder.load(part)), part)
             for part, total in zip(sums, totals, strict=True):
                 e.builder.store(e.builder.fadd(e.builder.load(total), e.builder.load(part)), total)
+
+        with e.loop(num_chains) as number:
+            chain(e.builder.mul(number, e.int64(num_steps)), e.int64(num_steps))
+        whole = e.builder.mul(num_chains, e.int64(num_steps))
+        chain(whole, e.builder.sub(e.builder.udiv(depth, e.int64(num_inputs)), whole))
         _write(e, [e.builder.load(total) for total in totals], y, y_stride, add)
 
     return instruction(float_tile)
