@@ -16,6 +16,7 @@ from heedful.train.computing.attention import reads_packed, why_not_packed
 from heedful.train.computing.fused_lora import fused_lora
 from heedful.train.computing.fused_rows import fused_rows
 from heedful.train.computing.head import why_not_head_loss
+from heedful.train.computing.memory import keep_freed_memory
 from heedful.train.computing.numbers import computed_in
 
 
@@ -27,6 +28,8 @@ def why_padded(model: Any, longest: int) -> str:
 @contextmanager
 def computed_fast(model: Any, dtype: torch.dtype, *, packed: bool) -> Iterator[None]:
     """All of it."""
+    if any(parameter.device.type == "cpu" for parameter in model.parameters()):
+        keep_freed_memory()
     with ExitStack() as stack:
         stack.enter_context(computed_in(model, dtype))
         stack.enter_context(fused_lora(model))
