@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Equal bits are promised on the processor, and most of what is tested is what it does. Processes of tests inherit it.
+os.environ.setdefault("HEEDFUL_DEVICE", "cpu")
+
 # A shell's background job starts with Ctrl-C ignored, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from heedful.project import Silent
 from heedful.records import Example, write_examples
 from heedful.train import TuneSettings
+from heedful.train.pretraining import PretrainSettings, Texts, pretrain
 from heedful.train.together.parallel import ALONE, Processes, SeveralProcesses
 from tiny_runs import changed, run
 
@@ -37,6 +38,25 @@ if launched_rank():
 settings = TuneSettings.model_validate_json((folder / "settings.json").read_text())
 tune(read_examples(folder / "rows.parquet"), settings, out=folder / "out", checkpoints=folder / "checkpoints", seed=5,
      watcher=Silent())
+dismiss()
+end_now(0)
+"""
+
+_PRETRAINING_CHILD = """
+import json, sys
+from pathlib import Path
+from heedful.cli.ending import end_now
+from heedful.project import Silent
+from heedful.train.pretraining import PretrainSettings, Texts, pretrain
+from heedful.train.together.along import dismiss, follow
+from heedful.train.together.parallel import launched_rank
+
+folder = Path(sys.argv[1])
+if launched_rank():
+    end_now(follow())
+settings = PretrainSettings.model_validate_json((folder / "settings.json").read_text())
+pretrain(Texts(json.loads((folder / "texts.json").read_text())), settings, out=folder / "out", work=folder / "work", seed=5,
+         watcher=Silent())
 dismiss()
 end_now(0)
 """
@@ -164,6 +184,32 @@ def test_two_processes_go_on_where_they_were(
     together(small_data, settings, again)
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(again)[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", ["7 steps", "0.01 minutes"])
+def test_two_processes_pretrain_what_one_does(tmp_path: Path, budget: str) -> None:
+    texts = [f"the {color} cat sees {number} birds." for number in range(60) for color in ("red", "blue", "green")]
+    settings = PretrainSettings(
+        size="1x32",
+        vocabulary_size=512,
+        context_length=32,
+        budget=budget,
+        batch_size=6,
+        precision="float32",
+        checkpoint_every=3,
+    )
+    both, alone = tmp_path / "both", tmp_path / "alone"
+    both.mkdir()
+    (both / "texts.json").write_text(json.dumps(texts))
+    (both / "settings.json").write_text(settings.model_dump_json())
+    for code, _, err in ended(launched([sys.executable, "-c", _PRETRAINING_CHILD, str(both)])):
+        assert code == 0, err
+    num_steps = len(json.loads((both / "out" / "history.json").read_text()))
+    assert num_steps == 7 or "minutes" in budget
+    counted = settings.model_copy(update={"budget": f"{num_steps} steps"})
+    pretrain(Texts(texts), counted, out=alone / "out", work=alone / "work", seed=5, watcher=Silent())
+    assert_equal_runs(alone, both)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from heedful.errors import ModelError, SettingsError
 from heedful.models._libraries import silence, without_future_warnings
 from heedful.models.convert import converted
+from heedful.models.devices import chosen_device
 from heedful.models.info import CheckpointInfo, read_info
 from heedful.models.names import file_sha256, identity_of, locate, stable_name
 from heedful.project import Silent, Watcher
@@ -50,9 +51,11 @@ class LoadedModel:
 
 
 def load(
-    name: str | Path, *, dtype: str = "float32", device: str = "cpu", watcher: Watcher | None = None
+    name: str | Path, *, dtype: str = "float32", device: str | None = None, watcher: Watcher | None = None
 ) -> LoadedModel:
-    """Load `name`; the first use of a GGUF converts it, which takes a minute and is reported to `watcher`."""
+    """Load `name` to `device`, or to where this machine computes; the first use of a GGUF converts it, which takes a minute and is
+    reported to `watcher`.
+    """
     if dtype not in DTYPES:
         raise SettingsError(f"unknown dtype {dtype!r}; {nearest(dtype, list(DTYPES))}")
     silence()
@@ -69,7 +72,7 @@ def load(
     model = loader(folder, info, DTYPES[dtype], watcher)
     model.eval().requires_grad_(False)
     return LoadedModel(
-        model=model.to(device),
+        model=model.to(device or chosen_device()),
         tokenizer=_read(folder, AutoTokenizer.from_pretrained, folder, local_files_only=True, trust_remote_code=False),
         name=stable_name(name),
         identity=identity_of(name),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median_high
@@ -21,15 +21,16 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from heedful.errors import InputError
+from heedful.models.devices import chosen_device
 from heedful.project import Silent, Watcher, atomic_folder, read_json, write_json, write_text
 from heedful.project.atomic import remove_partials
 from heedful.project.progress import Remembering
+from heedful.project.settings import parse_settings
 from heedful.records import digest
 from heedful.train.computing.numbers import dtype_of
 from heedful.train.computing.ways import computed_fast
 from heedful.train.loop import Progress, SupervisedLoop
 from heedful.train.objectives.pretraining import TextBatch, TextObjective, corrupted_lengths, objective
-from heedful.train.optimizer import copy_into
 from heedful.train.pretraining.architectures import KINDS, build, save
 from heedful.train.pretraining.corpus import Corpus
 from heedful.train.pretraining.rows import (
@@ -48,7 +49,9 @@ from heedful.train.pretraining.rows import (
 from heedful.train.pretraining.settings import NUM_EVALUATIONS, PretrainSettings
 from heedful.train.pretraining.shards import Shard, documents_of, write_shards
 from heedful.train.pretraining.tokenizer import bytes_of_tokens, encoder_of, special_ids, train_tokenizer
+from heedful.train.together.along import tell
 from heedful.train.together.companions import Companions
+from heedful.train.together.parallel import Processes, processes_of
 from heedful.train.watching.log import StepLog
 
 _MEASURED_STEPS = 6
@@ -115,13 +118,74 @@ def pretrain(
     `work` is a folder for this run alone, which the caller removes once `out` is safe. Raises InputError for texts that
     are empty or too small for one row.
     """
+    processes = processes_of(shards=False)
+    identities = corpus.identity, validation.identity if validation else None
+    remove_partials(work)
     data = _prepared(corpus, validation, settings, work, seed, watcher)
-    model = build(settings, data.tokenizer, seed=seed)
-    dtype = dtype_of(settings.precision, torch.device("cpu"))
-    identity = digest(["pretraining", data.identity, settings.lasting(), str(dtype), seed])
-    num_steps = _num_steps(model, data, settings, dtype, work, seed, watcher)
+    model, dtype = _built(settings, data, seed)
+    num_steps = _num_steps(model, data, settings, dtype, work, seed, watcher, processes.count)
+    job = _Job(identities, settings.model_dump(mode="json"), str(work.resolve()), seed, num_steps)
+    tell(asdict(job), processes)
     clock = _Clock(watcher)
-    rows = data.train.resized(num_steps * settings.batch_size)
+    progress = _trained(model, data, settings, job, dtype, Companions(StepLog(work), processes=processes), clock)
+    result = _result(model, data, settings, progress, clock, out)
+    _save(model, data, settings, result, out, seed)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every process must know to train along, as plain data."""
+
+    texts: tuple[str, str | None]
+    """Identities of what is learned from, and of what is held out if that is not a part of it."""
+    settings: dict[str, Any]
+    work: str
+    seed: int
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokenized:
+    """Texts whose shards the first process has written."""
+
+    identity: str
+    num_bytes = 0
+
+    def documents(self) -> Iterator[Iterable[str]]:
+        """None more than there are in shards."""
+        return iter(())
+
+
+def train_along(said: Mapping[str, Any], processes: Processes) -> None:
+    """What every process but the first does of `pretrain`; the folder of its work must be one that all can read."""
+    job = _Job(**said)
+    settings = parse_settings(PretrainSettings, job.settings, where="the first process")
+    corpus, validation = (None if text is None else _Tokenized(text) for text in job.texts)
+    assert corpus is not None
+    data = _prepared(corpus, validation, settings, Path(job.work), job.seed, Silent())
+    model, dtype = _built(settings, data, job.seed)
+    _trained(model, data, settings, job, dtype, Companions(processes=processes), Silent())
+
+
+def _built(settings: PretrainSettings, data: _Data, seed: int) -> tuple[Any, torch.dtype]:
+    """A model that knows nothing, and the numbers that it is computed in."""
+    device = chosen_device()
+    return build(settings, data.tokenizer, seed=seed).to(device), dtype_of(settings.precision, device)
+
+
+def _trained(
+    model: Any,
+    data: _Data,
+    settings: PretrainSettings,
+    job: _Job,
+    dtype: torch.dtype,
+    companions: Companions,
+    watcher: Watcher,
+) -> Progress:
+    """Train in place."""
+    rows = data.train.resized(job.num_steps * settings.batch_size)
+    identity = digest(["pretraining", data.identity, settings.lasting(), str(dtype), job.seed])
     with computed_fast(model, dtype, packed=False):
         loop: SupervisedLoop[TextRow, TextBatch] = SupervisedLoop(
             model,
@@ -129,16 +193,12 @@ def pretrain(
             rows,
             data.validation,
             settings.of_loop(),
-            seed=seed,
-            order=OneEpoch(rows.lengths, settings.batch_size, seed),
-            companions=Companions(StepLog(work)),
+            seed=job.seed,
+            order=OneEpoch(rows.lengths, settings.batch_size, job.seed),
+            companions=companions,
         )
-        progress = loop.run(work / "checkpoints", identity=digest([identity, num_steps]), watcher=clock)
-    exact = loop.weights
-    copy_into({name: value for name, value in model.named_parameters() if name in exact}, exact)
-    result = _result(model, data, settings, progress, clock, out)
-    _save(model, data, settings, result, out, seed)
-    return result
+        checkpoints = Path(job.work) / "checkpoints"
+        return loop.run(checkpoints, identity=digest([identity, job.num_steps]), watcher=watcher)
 
 
 # -- data -----------------------------------------------------------------------------------------------------------
@@ -147,7 +207,6 @@ def pretrain(
 def _prepared(
     corpus: Corpus, validation: Corpus | None, settings: PretrainSettings, work: Path, seed: int, watcher: Watcher
 ) -> _Data:
-    remove_partials(work)
     learned_from = digest([corpus.identity, settings.architecture, settings.vocabulary_size, settings.context_length])
     tokenizer = _tokenizer(corpus, settings, work / "tokenizer", learned_from, watcher)
     special = special_ids(tokenizer)
@@ -238,6 +297,7 @@ def _num_steps(
     work: Path,
     seed: int,
     watcher: Watcher,
+    num_processes: int,
 ) -> int:
     """The budget in steps. Minutes are measured by the first process, and written down for those that continue."""
     budget, batch_size = settings.parsed_budget, settings.batch_size
@@ -250,7 +310,7 @@ def _num_steps(
         return max(1, math.ceil(budget.amount * len(data.train) / batch_size))
     plan = work / "plan.json"
     if not plan.is_file():
-        seconds = _seconds_per_step(model, data, settings, dtype, seed)
+        seconds = _seconds_per_step(model, data, settings, dtype, seed, num_processes)
         spent = NUM_EVALUATIONS * data.validation.num_place_tokens / tokens_per_step * seconds * _FORWARD_SHARE
         left = budget.amount * 60 - spent
         write_json(plan, {"num_steps": max(1, int(left / seconds)), "seconds_per_step": seconds})
@@ -259,13 +319,19 @@ def _num_steps(
     return int(planned["num_steps"])
 
 
-def _seconds_per_step(model: Any, data: _Data, settings: PretrainSettings, dtype: torch.dtype, seed: int) -> float:
-    """Median of a few steps with a copy of the model; the first, in which memory is fetched, is left out."""
+def _seconds_per_step(
+    model: Any, data: _Data, settings: PretrainSettings, dtype: torch.dtype, seed: int, num_processes: int
+) -> float:
+    """Median of a few steps with a copy of the model; the first, in which memory is fetched, is left out.
+
+    A process computes its part of a step; that the parts are summed is not measured.
+    """
     clock = _Clock(Silent())
     tried = copy.deepcopy(model)
+    own = settings.model_copy(update={"batch_size": math.ceil(settings.batch_size / num_processes)})
     with TemporaryDirectory() as folder, computed_fast(tried, dtype, packed=False):
-        rows = data.train.resized(_MEASURED_STEPS * settings.batch_size)
-        loop = SupervisedLoop(tried, data.objective, rows, [], settings.of_loop(), seed=seed)
+        rows = data.train.resized(_MEASURED_STEPS * own.batch_size)
+        loop = SupervisedLoop(tried, data.objective, rows, [], own.of_loop(), seed=seed)
         loop.run(Path(folder), identity="measured", watcher=clock)
     return median_high(later - earlier for earlier, later in pairwise(clock.times))
 

@@ -1,5 +1,7 @@
 """What the first of several processes tells the others to do: train the same, on their part of the rows.
 
+A job is a tuning run, or a pretraining run whose texts have been tokenized: the folder in which they are must be everyone's.
+
 The others run no command of their own: they touch no project, write nothing, and say nothing but what goes wrong.
 """
 
@@ -35,17 +37,23 @@ class Job:
 
 def announce(job: Job, processes: Processes) -> None:
     """The others begin `job`, too."""
+    tell(
+        {
+            "examples": [example_to_row(example) for example in job.examples],
+            "tasks": [asdict(task) for task in job.tasks],
+            "settings": job.settings.model_dump(mode="json"),
+            "seed": job.seed,
+            "checkpoints": str(job.checkpoints.resolve()),
+            "until": job.until,
+        },
+        processes,
+    )
+
+
+def tell(said: dict[str, Any], processes: Processes) -> None:
+    """The first process's word to those that follow."""
     if processes.count > 1 and processes.is_first:
-        processes.from_first(
-            {
-                "examples": [example_to_row(example) for example in job.examples],
-                "tasks": [asdict(task) for task in job.tasks],
-                "settings": job.settings.model_dump(mode="json"),
-                "seed": job.seed,
-                "checkpoints": str(job.checkpoints.resolve()),
-                "until": job.until,
-            }
-        )
+        processes.from_first(said)
 
 
 def dismiss() -> None:
@@ -56,11 +64,15 @@ def dismiss() -> None:
 
 def follow() -> int:
     """What every process but the first does, until it is dismissed. Returns the exit code."""
+    from heedful.train.pretraining.running import train_along
     from heedful.train.tuning import train
 
     processes = SeveralProcesses()
     while (said := processes.from_first(None)) is not None:
-        train(_heard(said), Silent())
+        if "examples" in said:
+            train(_heard(said), Silent())
+        else:
+            train_along(said, processes)
     leave()
     return 0
 
