@@ -19,7 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from heedful.generate.local.kernels.lanes import load_float, store_float
 from heedful.generate.local.kernels.simd import FLOAT, FLOATS, LANES, Emitter, Float, instruction
-from heedful.train.computing.threads import SharedLoop, addresses, argument, next_task
+from heedful.generate.local.kernels.team import argument, next_task
+from heedful.train.computing.threads import SharedLoop, addresses
 
 _BF16, _FLOAT = 2 * LANES, 4 * LANES
 """Bytes of a vector."""

@@ -14,7 +14,8 @@ from numba import carray, njit
 
 from heedful.generate.local.kernels.lanes import load_float, load_int, store_float
 from heedful.generate.local.kernels.simd import FLOATS, LANES, Emitter, Float, as_pointer, instruction
-from heedful.train.computing.threads import SharedLoop, addresses, argument, next_task
+from heedful.generate.local.kernels.team import argument, next_task
+from heedful.train.computing.threads import SharedLoop, addresses
 
 _BF16 = 2 * LANES
 """Bytes of a vector."""

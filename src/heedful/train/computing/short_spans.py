@@ -29,8 +29,9 @@ from torch.autograd.function import once_differentiable
 
 from heedful.generate.local.kernels.lanes import emit_peak, load_float, store_float
 from heedful.generate.local.kernels.simd import FLOATS, LANES, Emitter, Float, as_pointer, instruction
+from heedful.generate.local.kernels.team import argument, next_task
 from heedful.generate.local.kernels.tiles import BF16_DOTS, bf16_panel, float_panel
-from heedful.train.computing.threads import SharedLoop, addresses, argument, next_task
+from heedful.train.computing.threads import SharedLoop, addresses
 from heedful.train.rows.packing import Span
 
 _VECTOR = 4 * LANES

@@ -19,23 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import cfunc, njit, types
-
-from heedful.generate.local.kernels.lanes import load_int
-from heedful.generate.local.kernels.team import take
-
-
-@njit(nogil=True, cache=True)
-def next_task(data):  # type: ignore[no-untyped-def]
-    """A number that no other thread has; -1 when there are no more."""
-    number = take(data, 1)
-    return number if number < load_int(data + 8) else -1
-
-
-@njit(nogil=True, cache=True)
-def argument(data, number):  # type: ignore[no-untyped-def]
-    """The `number`th of the arguments."""
-    return load_int(data + 16 + 8 * number)
+from numba import cfunc, types
 
 
 def addresses(*tensors: torch.Tensor) -> list[int]:

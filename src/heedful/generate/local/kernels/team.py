@@ -65,6 +65,19 @@ def barrier(state, num_threads):  # type: ignore[no-untyped-def]
             _give_way()
 
 
+@njit(nogil=True, cache=True)
+def next_task(data):  # type: ignore[no-untyped-def]
+    """A task's number that no other thread has; -1 when there are no more. At `data`: how many were taken, how many there are."""
+    number = take(data, 1)
+    return number if number < _peek(data + 8) else -1
+
+
+@njit(nogil=True, cache=True)
+def argument(data, number):  # type: ignore[no-untyped-def]
+    """The `number`th of the 64-bit integers that follow."""
+    return _peek(data + 16 + 8 * number)
+
+
 class Team:
     """The caller's thread and `size - 1` more. They live as long as the team, and sleep between calls."""
 
