@@ -54,7 +54,9 @@ def run_project(session: Session, folder: Path, overrides: list[str], *, until: 
 
     project, settings = opened(folder, overrides)
     outcomes = run_stages(project, settings, session.watcher, until=until, purpose=command_line())
-    session.show(_summary(project, outcomes), [outcome.as_dict() for outcome in outcomes], as_json=as_json)
+    found = [_results(outcome) for outcome in outcomes if outcome.built and outcome.manifest.stage == "evaluate"]
+    text = "\n\n".join([*found, _summary(project, outcomes)])
+    session.show(text, [outcome.as_dict() for outcome in outcomes], as_json=as_json)
 
 
 def demo(
@@ -83,18 +85,23 @@ def _summary(project: Project, outcomes: list[StageOutcome]) -> str:
     return "\n".join([str(project.root), *(f"  {outcome}" for outcome in outcomes)])
 
 
-def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
-    """The end of the demo: what improved by how much, what did not, where everything is, what to do next."""
+def _results(evaluated: StageOutcome) -> str:
+    """What improved by how much, and what did not."""
     from heedful.evaluate import describe_results
     from heedful.project.atomic import read_json
 
+    return describe_results(read_json(evaluated.folder / "results.json"))
+
+
+def _what_happened(folder: Path, outcomes: list[StageOutcome]) -> str:
+    """The end of the demo: what improved by how much, what did not, where everything is, what to do next."""
     evaluated, tuned, curated = (
         next(outcome for outcome in outcomes if outcome.manifest.stage == stage)
         for stage in ("evaluate", "tune", "curate")
     )
     return "\n".join(
         [
-            describe_results(read_json(evaluated.folder / "results.json")),
+            _results(evaluated),
             "",
             "Where everything is",
             f"  the report     {folder / 'report.html'}",

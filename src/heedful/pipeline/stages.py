@@ -218,7 +218,7 @@ def _tune_outside(project: Project, settings: HeedfulSettings) -> dict[str, str]
 
 
 def _evaluate(context: Context) -> None:
-    from heedful.evaluate import describe_results, evaluate
+    from heedful.evaluate import evaluate
     from heedful.pipeline.engines import open_engine
     from heedful.records import read_examples
 
@@ -238,7 +238,6 @@ def _evaluate(context: Context) -> None:
             watcher=watcher,
         )
     _write_report(context, results)
-    watcher.say(describe_results(results))
     context.draft.counts.update(items=results["meta"]["n"])
     context.draft.metrics.update({name: metric["difference"] for name, metric in results["overall"].items()})
     context.draft.summary = f"{results['meta']['n']} test rows answered by base and tuned model"
