@@ -5,8 +5,8 @@
 256 Alpaca rows, SmolLM2-135M-Instruct, at most 512 tokens a row, 32 rows an optimiser step, the same token ids and masks for both.
 Tokens are those of the rows: padding and packing add none, and a beginning that rows share counts for each of them. TRL (in a process
 and an environment of its own) is tried in six settings for full weights and for adapters; the best of each then runs in turns with ours,
-all rows in each round, the first step of each left out. `share_of_gemm_peak`: products of matrices that our tokens need, over what
-torch multiplies in this number format. Beside it: our losses in bf16 and in 32 bits over 50 steps, and eight answers to one prompt with
+all rows in each round, the first step of each left out. `share_of_gemm_peak`: products of matrices that were computed (shared
+beginnings once), over what torch multiplies in this number format. Beside it: our losses in bf16 and in 32 bits over 50 steps, and eight answers to one prompt with
 the prompt read once or eight times. The last line is JSON.
 
 HEEDFUL_SHARED_DATA   the folder with the development data; default ../shared/data
@@ -46,7 +46,7 @@ from peers.jobs import Ask, peer
 
 MODEL = "smollm2-135m-instruct-q4_1"
 NUM_ROWS = int(os.environ.get("HEEDFUL_BENCH_ROWS", "256"))
-LIMIT, ROWS_PER_STEP, NUM_ROUNDS = 512, 32, 2
+LIMIT, ROWS_PER_STEP, MICRO_BATCH_TOKENS, NUM_ROUNDS = 512, 32, 4096, 2
 LEARNING_RATE = {"full": 2e-5, "lora": 2e-4}
 TRL_SETTINGS = ("default", "bf16", "bf16 weights", "bf16 + packing", "bf16 + compile", "bf16 + padding-free")
 NUM_COMPARED, CLOSE = 50, 0.01
@@ -131,7 +131,7 @@ def ours(
         warmup_share=0.0,
         epochs=epochs,
         batch_size=rows_per_step,
-        micro_batch_tokens=4096,
+        micro_batch_tokens=MICRO_BATCH_TOKENS,
         checkpoint_every=10**6,
     )
     clock = Clock()
@@ -167,12 +167,16 @@ def first_losses_equal(ask: Ask, some: Sequence[TokenRow]) -> bool:
 
 
 def operations_a_token(some: Sequence[TokenRow]) -> float:
-    """Forward, and twice that backward: every token through the layers, every trained one through the head."""
+    """Forward, and twice that backward: every token that is read through the layers, every trained one through the head."""
     model = load(MODEL).model
     layers = sum(value.numel() for name, value in model.named_parameters() if name.endswith("proj.weight"))
     head = int(model.get_output_embeddings().weight.numel())
-    trained = sum(row.num_trained for row in some) / sum(row.num_tokens for row in some)
-    return float(6 * (layers + trained * head))
+    settings = TuneSettings(batch_size=ROWS_PER_STEP, micro_batch_tokens=MICRO_BATCH_TOKENS)
+    loop = SupervisedLoop(model.requires_grad_(True), packed, some, [], settings, seed=0)
+    num_read = sum(pack(group).num_read for groups in loop.epoch() for group in groups)
+    num_tokens, num_trained = sum(row.num_tokens for row in some), sum(row.num_trained for row in some)
+    say(f"{num_read:,} of {num_tokens:,} tokens are read: beginnings that rows of a micro-batch share once")
+    return 6 * (layers * num_read + head * num_trained) / num_tokens
 
 
 def prefix_sharing() -> tuple[float, bool]:
