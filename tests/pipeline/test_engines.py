@@ -8,12 +8,15 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
+import torch
 
 from heedful.errors import EngineError, InputError, ModelError
 from heedful.generate.engine import Request, generate
 from heedful.generate.fake import FakeEngine
+from heedful.models import load
 from heedful.pipeline import engines
 from heedful.pipeline.engines import (
     ENGINES,
@@ -22,6 +25,8 @@ from heedful.pipeline.engines import (
     identity,
     is_independent,
     keeping,
+    loaded_for,
+    local_engine,
     new_engine,
     open_engine,
 )
@@ -195,3 +200,35 @@ def test_a_precision_is_none_of_an_endpoints_business() -> None:
     with pytest.raises(InputError, match="leave out int8"):
         new_engine("http://127.0.0.1:9/v1#m", Silent(), precision="int8")
     new_engine("http://127.0.0.1:9/v1#m", Silent(), precision="fastest").close()
+
+
+# -- on a GPU ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [
+        ("cuda", "fastest", "bfloat16"),
+        ("cuda", "float32", "float32"),
+        ("cpu", "fastest", "float32"),
+        ("cpu", "bfloat16", "float32"),
+    ],
+)
+def test_a_gpu_is_given_what_it_multiplies_fast(
+    device: str, precision: Any, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr("heedful.models.devices.chosen_device", lambda: torch.device(device))
+    monkeypatch.setattr("heedful.models.load", lambda name, *, dtype, watcher: asked.append((name, dtype)))
+    loaded_for("a-model", precision, Silent())
+    assert asked == [("a-model", expected)]
+
+
+def test_the_fastest_without_kernels_is_what_was_loaded(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As on a GPU, where transformers' own code runs.
+    monkeypatch.setenv("HEEDFUL_KERNELS", "0")
+    engine = local_engine(load(tiny_model, dtype="bfloat16"), Silent(), "fastest")
+    try:
+        assert "bfloat16" in described(engine)
+    finally:
+        engine.close()

@@ -125,13 +125,17 @@ def new_engine(
         from heedful.generate.llamacpp import LlamaCppEngine
 
         return LlamaCppEngine(name, watcher=watcher)
+    return local_engine(loaded_for(name, precision, watcher), watcher, precision)
+
+
+def loaded_for(name: str, precision: Arithmetic, watcher: Watcher) -> LoadedModel:
+    """The model as `local_engine` wants it."""
     from heedful.models import load
     from heedful.models.devices import chosen_device
 
     # A GPU multiplies bf16 several times as fast as 32 bits, and there transformers' own code runs, in what was loaded.
     is_half = chosen_device().type == "cuda" and precision in ("fastest", "bfloat16")
-    loaded = load(name, dtype="bfloat16" if is_half else "float32", watcher=watcher)
-    return local_engine(loaded, watcher, precision)
+    return load(name, dtype="bfloat16" if is_half else "float32", watcher=watcher)
 
 
 def keeping(engine: Engine, name: str) -> Engine:

@@ -11,7 +11,7 @@ from heedful.errors import InputError, ProjectError
 from heedful.models.names import is_hub_name, locate
 from heedful.models.packages import PACKAGES
 from heedful.models.vocabulary import Vocabulary
-from heedful.pipeline.engines import Arithmetic, keeping, local_engine, new_engine
+from heedful.pipeline.engines import Arithmetic, keeping, loaded_for, local_engine, new_engine
 from heedful.pipeline.run import graph_of, tuned_model
 from heedful.pipeline.settings import HeedfulSettings
 from heedful.project.folder import Project
@@ -91,8 +91,6 @@ def _check(wanted: Sequence[Wanted]) -> None:
 def _load(item: Wanted, watcher: Watcher, precision: Arithmetic) -> ServedModel:
     if "://" in item.name:
         return ServedModel(item.id, keeping(new_engine(item.name, watcher), item.name), item.kind)
-    from heedful.models import load
-
-    loaded = load(item.name, watcher=watcher)
+    loaded = loaded_for(item.name, precision, watcher)
     vocabulary = Vocabulary(loaded.tokenizer.backend_tokenizer)
     return ServedModel(item.id, local_engine(loaded, watcher, precision), item.kind, vocabulary)
