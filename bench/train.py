@@ -189,10 +189,14 @@ def prefix_sharing() -> tuple[float, bool]:
     ]
     model = load(MODEL).model.requires_grad_(True).train()
 
-    def gradients(shares: bool) -> dict[str, torch.Tensor]:
+    def learn(shares: bool) -> None:
+        """One step's gradients, in the model."""
         model.zero_grad()
         batch = pack(some, shares=shares)
         torch.autograd.backward(packed_loss(model, batch)[0] / batch.weight)
+
+    def gradients(shares: bool) -> dict[str, torch.Tensor]:
+        learn(shares)
         return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
     with computed_fast(model, torch.float32, packed=True):
@@ -200,9 +204,9 @@ def prefix_sharing() -> tuple[float, bool]:
     off = max(float((shared[name] - alone[name]).norm() / alone[name].norm()) for name in alone)
     seconds: dict[bool, list[float]] = {True: [], False: []}
     with computed_fast(model, dtype_of("auto", torch.device("cpu")), packed=True):
-        for shares in (True, False) * 4:
+        for shares in (True, False) * 6:
             started = time.perf_counter()
-            gradients(shares)
+            learn(shares)
             seconds[shares].append(time.perf_counter() - started)
     ratio = median(seconds[False][1:]) / median(seconds[True][1:])
     say(f"eight answers to one prompt: {8 / median(seconds[True][1:]):.1f} rows/s, without sharing "

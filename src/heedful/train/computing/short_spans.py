@@ -24,11 +24,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from llvmlite import ir
 from numba import carray, njit
 from torch.autograd.function import once_differentiable
 
 from heedful.generate.local.kernels.lanes import emit_peak, load_float, store_float
-from heedful.generate.local.kernels.simd import FLOATS, LANES, Emitter, Float, as_pointer, instruction
+from heedful.generate.local.kernels.simd import (
+    FLOATS,
+    INT32,
+    INTS,
+    LANES,
+    SHORTS16,
+    Emitter,
+    Float,
+    as_pointer,
+    instruction,
+)
 from heedful.generate.local.kernels.team import argument, next_task
 from heedful.generate.local.kernels.tiles import BF16_DOTS, bf16_panel, float_panel
 from heedful.train.computing.threads import SharedLoop, addresses
@@ -181,14 +192,56 @@ def _pack_along(rows, places, panels):  # type: ignore[no-untyped-def]
         panels[:, -1, :, -1] = 0
 
 
+def _turned_block(size: int) -> Any:
+    def turned_block(e: Emitter, x: Any, x_stride: Any, num_rows: Any, zeros: Any, y: Any, y_stride: Any) -> None:
+        """16 columns of as many rows as 16 units of 32 bits hold become rows of 16 units; rows from `num_rows` on are `zeros`."""
+
+        def row(number: int) -> Any:
+            is_there = e.builder.icmp_signed("<", e.int64(number), num_rows)
+            return e.builder.select(is_there, e.at(x, e.int64(number), x_stride), zeros)
+
+        def unit(number: int) -> Any:
+            if size == 4:
+                return e.load(row(number), INTS)
+            low, high = (e.builder.zext(e.load(row(2 * number + nth), SHORTS16, 2), INTS) for nth in range(2))
+            return e.builder.or_(low, e.builder.shl(high, ir.Constant(INTS, [16] * LANES)))
+
+        for number, column in enumerate(_transposed(e, [unit(number) for number in range(LANES)])):
+            e.store(e.at(y, e.int64(number), y_stride), column)
+
+    return instruction(turned_block)
+
+
+def _transposed(e: Emitter, rows: list[Any]) -> list[Any]:
+    """16 vectors of 16: squares of 1, 2, 4 and 8 change places across the diagonal."""
+    for step in (1, 2, 4, 8):
+        places = [
+            [lane if not lane & step else LANES + lane - step for lane in range(LANES)],
+            [lane + step if not lane & step else LANES + lane for lane in range(LANES)],
+        ]
+        masks = [ir.Constant(ir.VectorType(INT32, LANES), one) for one in places]
+        for first in range(LANES):
+            if not first & step:
+                pair = rows[first], rows[first + step]
+                rows[first], rows[first + step] = (e.builder.shuffle_vector(*pair, mask) for mask in masks)
+    return rows
+
+
+_turned_block_2, _turned_block_4 = _turned_block(2), _turned_block(4)
+
+
 @njit(nogil=True, cache=True)
-def _turn(rows, turned):  # type: ignore[no-untyped-def]
-    """rows (T, W) -> turned (S, T rounded up to whole units of 32 bits), zeros behind."""
-    for column in range(turned.shape[0]):
-        for row in range(rows.shape[0]):
-            turned[column, row] = rows[row, column]
-        for row in range(rows.shape[0], turned.shape[1]):
-            turned[column, row] = 0
+def _turn(size, rows, zeros, turned):  # type: ignore[no-untyped-def]
+    """rows (T, W) -> turned (W, T rounded up to vectors), zeros behind; `zeros` are a vector of them."""
+    num, width, stride = rows.shape[0], rows.shape[1], turned.shape[1] * size
+    for first in range(0, num, _VECTOR // size):
+        for column in range(0, width, LANES):
+            x = rows.ctypes.data + (first * width + column) * size
+            y = turned.ctypes.data + column * stride + first * size
+            if size == 2:
+                _turned_block_2(x, width * size, num - first, zeros.ctypes.data, y, stride)
+            else:
+                _turned_block_4(x, width * size, num - first, zeros.ctypes.data, y, stride)
 
 
 # -- products ----------------------------------------------------------------------------------------------------------------
@@ -236,18 +289,18 @@ def _mixed(size, shares, panels, before, y):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _mixed_back(size, turned, panels, before, y, add):  # type: ignore[no-untyped-def]
-    """turned (S, T) times the span's own tokens along -> y (S, D) floats, added to what is there with `add`."""
-    num, length, group = turned.shape[0], turned.shape[1], panels.shape[3]
+    """turned (W, T) times the span's own tokens along -> y (S, D) floats, added to what is there with `add`."""
+    num, stride, group = y.shape[0], turned.shape[1] * size, panels.shape[3]
     units, depth = panels.shape[1], y.shape[1]
     for first in range(0, num, _BLOCK):
         rows = min(_BLOCK, num - first)
         # Queries before these tokens do not see them.
         unit = max(0, first - before) // group
-        x = turned.ctypes.data + (first * length + unit * group) * size
+        x = turned.ctypes.data + first * stride + unit * group * size
         for panel in range(panels.shape[0]):
             there = y.ctypes.data + (first * depth + panel * LANES) * 4
             weights = panels.ctypes.data + (panel * units + unit) * _VECTOR
-            _panel(size, x, length * size, weights, length - unit * group, rows, there, depth * 4, add)
+            _panel(size, x, stride, weights, (units - unit) * group, rows, there, depth * 4, add)
 
 
 @njit(nogil=True, cache=True)
@@ -325,7 +378,9 @@ def _backward(  # type: ignore[no-untyped-def]
     along = np.empty((depth // LANES, -(-num_seen // group), LANES, group), key.dtype)
     own_along = np.empty((depth // LANES, own_units, LANES, group), key.dtype)
     of_shares, mixed = np.empty((num, width), np.float32), np.empty((num, depth), np.float32)
-    of_scores, turned = np.empty((num, width), key.dtype), np.empty((num_seen, own_units * group), key.dtype)
+    vector = _VECTOR // size
+    of_scores, turned = np.empty((num, width), key.dtype), np.empty((width, -(-num // vector) * vector), key.dtype)
+    zeros, ours = np.zeros(vector, key.dtype), slice(first_seen, first_seen + num_seen)
     _pack_across(value_units[:, shared], places, across)
     _pack_along(key[:, shared], places, along)
     repeats = num_heads // num_shared
@@ -336,12 +391,12 @@ def _backward(  # type: ignore[no-untyped-def]
         _mixed(size, of_scores, along, before, mixed)
         _keep(size, mixed, of_query, start, head)
         add = 0 if head == shared * repeats else 1
-        _turn(of_scores, turned)
+        _turn(size, of_scores, zeros, turned)
         _pack_along(query[:, head], places[before:], own_along)
-        _mixed_back(size, turned, own_along, before, parts[0, shared, first_seen:], add)
-        _turn(own, turned)
+        _mixed_back(size, turned, own_along, before, parts[0, shared, ours], add)
+        _turn(size, own, zeros, turned)
         _pack_along(gradient[:, head], places[before:], own_along)
-        _mixed_back(size, turned, own_along, before, parts[1, shared, first_seen:], add)
+        _mixed_back(size, turned, own_along, before, parts[1, shared, ours], add)
 
 
 @njit(nogil=True, cache=True)
