@@ -103,14 +103,8 @@ def _part(data, number):  # type: ignore[no-untyped-def]
 
 
 def _norm_rows(data):  # type: ignore[no-untyped-def]
-    size, x, weight, y, factors = (
-        argument(data, 2),
-        argument(data, 3),
-        argument(data, 4),
-        argument(data, 5),
-        argument(data, 6),
-    )
-    epsilon = load_float(argument(data, 7))
+    size, x, weight = argument(data, 2), argument(data, 3), argument(data, 4)
+    y, factors, epsilon = argument(data, 5), argument(data, 6), load_float(argument(data, 7))
     part = next_task(data)
     while part >= 0:
         for row in range(*_part(data, part)):
@@ -121,14 +115,8 @@ def _norm_rows(data):  # type: ignore[no-untyped-def]
 
 
 def _norm_rows_back(data):  # type: ignore[no-untyped-def]
-    size, g, x, weight, factors = (
-        argument(data, 2),
-        argument(data, 3),
-        argument(data, 4),
-        argument(data, 5),
-        argument(data, 6),
-    )
-    of_x, of_weight = argument(data, 7), argument(data, 8)
+    size, g, x, weight = argument(data, 2), argument(data, 3), argument(data, 4), argument(data, 5)
+    factors, of_x, of_weight = argument(data, 6), argument(data, 7), argument(data, 8)
     part = next_task(data)
     while part >= 0:
         sums = of_weight + part * size * 4
@@ -163,8 +151,15 @@ _norm_loop, _norm_loop_back = SharedLoop(_norm_rows), SharedLoop(_norm_rows_back
 _gate_loop, _gate_loop_back = SharedLoop(_gates), SharedLoop(_gates_back)
 
 
-def _num_parts(num_rows: int) -> int:
-    return torch.get_num_threads() if num_rows >= _MIN_ROWS else 1
+def _num_parts(rows: torch.Tensor) -> int:
+    """Of rows (..., H): one a thread, where that is worth it."""
+    return torch.get_num_threads() if rows.numel() // rows.shape[-1] >= _MIN_ROWS else 1
+
+
+def _in_parts(loop: SharedLoop, rows: torch.Tensor, *more: torch.Tensor) -> None:
+    """Run a loop over rows (..., H), its first tensor; the others follow."""
+    parts, size = _num_parts(rows), rows.shape[-1]
+    loop(parts, parts, rows.numel() // size, size, *addresses(rows, *more))
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -173,11 +168,8 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
         x = x.contiguous()
-        size = x.shape[-1]
-        num_rows = x.numel() // size
-        y, factors, exact = torch.empty_like(x), torch.empty(num_rows), torch.tensor(epsilon)
-        parts = _num_parts(num_rows)
-        _norm_loop(parts, parts, num_rows, size, *addresses(x, weight, y, factors, exact))
+        y, factors = torch.empty_like(x), torch.empty(x.shape[:-1])
+        _in_parts(_norm_loop, x, weight, y, factors, torch.tensor(epsilon))
         ctx.save_for_backward(x, weight)
         ctx.factors = factors
         return y
@@ -186,12 +178,8 @@ class _RmsNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        gradient, size = gradient.contiguous(), x.shape[-1]
-        num_rows = x.numel() // size
-        of_x, parts = torch.empty_like(x), _num_parts(num_rows)
-        sums = torch.zeros(parts, size)
-        given = addresses(gradient, x, weight, ctx.factors, of_x, sums)
-        _norm_loop_back(parts, parts, num_rows, size, *given)
+        of_x, sums = torch.empty_like(x), torch.zeros(_num_parts(x), x.shape[-1])
+        _in_parts(_norm_loop_back, gradient.contiguous(), x, weight, ctx.factors, of_x, sums)
         return of_x, sums.sum(0).to(weight.dtype) if ctx.needs_input_grad[1] else None, None
 
 
@@ -201,10 +189,8 @@ class _SwiGlu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         gate, up = gate.contiguous(), up.contiguous()
-        y, size = torch.empty_like(gate), gate.shape[-1]
-        num_rows = gate.numel() // size
-        parts = _num_parts(num_rows)
-        _gate_loop(parts, parts, num_rows, size, *addresses(gate, up, y))
+        y = torch.empty_like(gate)
+        _in_parts(_gate_loop, gate, up, y)
         ctx.save_for_backward(gate, up)
         return y
 
@@ -212,11 +198,8 @@ class _SwiGlu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         gate, up = ctx.saved_tensors
-        gradient, size = gradient.contiguous(), gate.shape[-1]
         of_gate, of_up = torch.empty_like(gate), torch.empty_like(up)
-        num_rows = gate.numel() // size
-        parts = _num_parts(num_rows)
-        _gate_loop_back(parts, parts, num_rows, size, *addresses(gradient, gate, up, of_gate, of_up))
+        _in_parts(_gate_loop_back, gradient.contiguous(), gate, up, of_gate, of_up)
         return of_gate, of_up
 
 

@@ -28,14 +28,7 @@ def is_ours(logits: torch.Tensor) -> bool:
 
 @instruction
 def _largest(e: Emitter, row: Any, num_vectors: Any) -> Float:
-    peaks = e.variable(FLOATS, e.floats(-3e38))
-    with e.loop(num_vectors) as number:
-        values = e.load_bf16(e.at(row, number, _BF16))
-        e.builder.store(e.call("llvm.maxnum.v16f32", FLOATS, [values, e.builder.load(peaks)]), peaks)
-    return e.fold(
-        e.builder.load(peaks),
-        lambda left, right: e.call(f"llvm.maxnum.v{left.type.count}f32", left.type, [left, right]),
-    )
+    return e.largest(row, num_vectors, "bf16")
 
 
 @instruction

@@ -28,7 +28,7 @@ from llvmlite import ir
 from numba import carray, njit
 from torch.autograd.function import once_differentiable
 
-from heedful.generate.local.kernels.lanes import emit_peak, load_float, store_float
+from heedful.generate.local.kernels.lanes import load_float, store_float
 from heedful.generate.local.kernels.simd import (
     FLOATS,
     INT32,
@@ -91,7 +91,7 @@ def _plan(spans: tuple[Span, ...]) -> _Plan:
 
 
 def _load(e: Emitter, place: Any, number: Any, size: int) -> Any:
-    return e.load_bf16(e.at(place, number, 2 * LANES)) if size == 2 else e.load(e.at(place, number, _VECTOR), FLOATS)
+    return e.as_floats(e.at(place, number, size * LANES), "bf16" if size == 2 else "float")
 
 
 def _store(e: Emitter, place: Any, number: Any, values: Any, size: int) -> None:
@@ -104,7 +104,7 @@ def _store(e: Emitter, place: Any, number: Any, values: Any, size: int) -> None:
 @instruction
 def _exponents(e: Emitter, scores: Any, factor: Any, num_vectors: Any) -> Float:
     """scores = exp(factor (scores - the largest)), in place; returns their sum."""
-    peak, factors = e.spread(emit_peak(e, scores, num_vectors)), e.spread(factor)
+    peak, factors = e.spread(e.largest(scores, num_vectors)), e.spread(factor)
     total = e.variable(FLOATS, e.floats(0.0))
     with e.loop(num_vectors) as number:
         place = e.at(scores, number, _VECTOR)
@@ -347,16 +347,24 @@ def _span_of(task, num_shared, table, order):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
+def _panels(size, units, rows, places, width):  # type: ignore[no-untyped-def]
+    """What a span sees, twice: units (N, U) across, rows (N, D) along."""
+    group = 4 // size
+    across = np.empty((width // LANES, units.shape[1], LANES), np.int32)
+    along = np.empty((rows.shape[1] // LANES, -(-len(places) // group), LANES, group), rows.dtype)
+    _pack_across(units, places, across)
+    _pack_along(rows, places, along)
+    return across, along
+
+
+@njit(nogil=True, cache=True)
 def _forward(task, size, table, seen, order, factor, query, key_units, value, shares, out):  # type: ignore[no-untyped-def]
     """query (N, H, D), key_units (N, K, U) of 32 bits, value (N, K, D) -> shares (H, all), out (N, H, D)."""
-    num_heads, num_shared, depth, group = query.shape[1], value.shape[1], value.shape[2], 4 // size
+    num_heads, num_shared, depth = query.shape[1], value.shape[1], value.shape[2]
     (start, num, num_seen, first_seen, first_share, width), shared = _span_of(task, num_shared, table, order)
     places, before = seen[first_seen : first_seen + num_seen], num_seen - num
-    across = np.empty((width // LANES, key_units.shape[2], LANES), np.int32)
-    along = np.empty((depth // LANES, -(-num_seen // group), LANES, group), value.dtype)
+    across, along = _panels(size, key_units[:, shared], value[:, shared], places, width)
     scores, mixed = np.empty((num, width), np.float32), np.empty((num, depth), np.float32)
-    _pack_across(key_units[:, shared], places, across)
-    _pack_along(value[:, shared], places, along)
     repeats = num_heads // num_shared
     for head in range(shared * repeats, (shared + 1) * repeats):
         own = shares[head, first_share : first_share + num * width].reshape(num, width)
@@ -374,15 +382,12 @@ def _backward(  # type: ignore[no-untyped-def]
     num_heads, num_shared, depth, group = query.shape[1], key.shape[1], key.shape[2], 4 // size
     (start, num, num_seen, first_seen, first_share, width), shared = _span_of(task, num_shared, table, order)
     places, before, own_units = seen[first_seen : first_seen + num_seen], num_seen - num, -(-num // group)
-    across = np.empty((width // LANES, value_units.shape[2], LANES), np.int32)
-    along = np.empty((depth // LANES, -(-num_seen // group), LANES, group), key.dtype)
+    across, along = _panels(size, value_units[:, shared], key[:, shared], places, width)
     own_along = np.empty((depth // LANES, own_units, LANES, group), key.dtype)
     of_shares, mixed = np.empty((num, width), np.float32), np.empty((num, depth), np.float32)
     vector = _VECTOR // size
     of_scores, turned = np.empty((num, width), key.dtype), np.empty((width, -(-num // vector) * vector), key.dtype)
     zeros, ours = np.zeros(vector, key.dtype), slice(first_seen, first_seen + num_seen)
-    _pack_across(value_units[:, shared], places, across)
-    _pack_along(key[:, shared], places, along)
     repeats = num_heads // num_shared
     for head in range(shared * repeats, (shared + 1) * repeats):
         own = shares[head, first_share : first_share + num * width].reshape(num, width)

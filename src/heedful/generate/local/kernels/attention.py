@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from heedful.generate.local.kernels.lanes import clear, emit_peak, load_int, scale_in_place, store_float
+from heedful.generate.local.kernels.lanes import clear, load_int, scale_in_place, store_float
 from heedful.generate.local.kernels.simd import FLOAT, FLOATS, LANES, Emitter, Float, instruction
 
 BLOCK = LANES
@@ -102,7 +102,7 @@ store_values, store_half_values = _store_values("float"), _store_values("half")
 @instruction
 def _soften(e: Emitter, scores: Any, num_vectors: Any) -> Float:
     """Scores become exp(score - largest), in place; returns their sum."""
-    peak = emit_peak(e, scores, num_vectors)
+    peak = e.largest(scores, num_vectors)
     peaks = e.spread(peak)
     total = e.variable(FLOATS, e.floats(0.0))
     with e.loop(num_vectors) as number:

@@ -148,22 +148,10 @@ def halve_row(e: Emitter, x: Any, y: Any, num_vectors: Any) -> None:
         e.store_bf16(e.at(y, number, _VECTOR // 2), e.load(e.at(x, number, _VECTOR), FLOATS))
 
 
-def emit_peak(e: Emitter, x: Any, num_vectors: Any) -> Any:
-    """Code for the largest number of a row."""
-    largest = e.variable(FLOATS, e.floats(-1e30))
-    with e.loop(num_vectors) as number:
-        values = e.load(e.at(x, number, _VECTOR), FLOATS)
-        e.builder.store(e.call("llvm.maxnum.v16f32", FLOATS, [values, e.builder.load(largest)]), largest)
-    return e.fold(
-        e.builder.load(largest),
-        lambda left, right: e.call(f"llvm.maxnum.v{left.type.count}f32", left.type, [left, right]),
-    )
-
-
 @instruction
 def peak_of(e: Emitter, x: Any, num_vectors: Any) -> Float:
     """The largest number of a row."""
-    return emit_peak(e, x, num_vectors)
+    return e.largest(x, num_vectors)
 
 
 @instruction

@@ -107,9 +107,11 @@ class Emitter:
             yield round_.index
 
     def as_floats(self, address: Any, kind: str) -> Any:
-        """16 numbers stored as "float" or "half" (16 bits)."""
+        """16 numbers stored as "float", "bf16" or "half" (both 16 bits)."""
         if kind == "float":
             return self.load(address, FLOATS)
+        if kind == "bf16":
+            return self.load_bf16(address)
         return self.builder.fpext(self.load(address, ir.VectorType(HALF, LANES), 2), FLOATS)
 
     def load_bf16(self, address: Any) -> Any:
@@ -163,6 +165,17 @@ class Emitter:
     def total(self, values: Any) -> Any:
         """Sum of the lanes."""
         return self.fold(values, self.builder.fadd)
+
+    def largest(self, address: Any, num_vectors: Any, kind: str = "float") -> Any:
+        """The largest number of a row of vectors, stored as `kind`."""
+        peaks = self.variable(FLOATS, self.floats(-3e38))
+        with self.loop(num_vectors) as number:
+            values = self.as_floats(self.at(address, number, LANES * (4 if kind == "float" else 2)), kind)
+            self.builder.store(self.call("llvm.maxnum.v16f32", FLOATS, [values, self.builder.load(peaks)]), peaks)
+        return self.fold(
+            self.builder.load(peaks),
+            lambda left, right: self.call(f"llvm.maxnum.v{left.type.count}f32", left.type, [left, right]),
+        )
 
 
 # What an instruction returns: a 32-bit float, or a 64-bit integer.
