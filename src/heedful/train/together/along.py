@@ -37,17 +37,19 @@ class Job:
 
 def announce(job: Job, processes: Processes) -> None:
     """The others begin `job`, too."""
-    tell(
-        {
-            "examples": [example_to_row(example) for example in job.examples],
-            "tasks": [asdict(task) for task in job.tasks],
-            "settings": job.settings.model_dump(mode="json"),
-            "seed": job.seed,
-            "checkpoints": str(job.checkpoints.resolve()),
-            "until": job.until,
-        },
-        processes,
-    )
+    if processes.count > 1:
+        tell(_said(job), processes)
+
+
+def _said(job: Job) -> dict[str, Any]:
+    return {
+        "examples": [example_to_row(example) for example in job.examples],
+        "tasks": [asdict(task) for task in job.tasks],
+        "settings": job.settings.model_dump(mode="json"),
+        "seed": job.seed,
+        "checkpoints": str(job.checkpoints.resolve()),
+        "until": job.until,
+    }
 
 
 def tell(said: dict[str, Any], processes: Processes) -> None:
